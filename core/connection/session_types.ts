@@ -1,0 +1,180 @@
+/**
+ * What goes into a session and what comes out of it. PROTOCOL §4-§6.
+ *
+ * The invariant to hold: a stream belongs to the session, never to a path; everything a path carries can be carried by
+ * another one after its death.
+ *
+ * @module
+ */
+
+import type { CipherName } from "../crypto/provider.ts";
+import type { ErrorCode } from "../error.ts";
+import type { Bytes } from "../machine.ts";
+import type { Package } from "../wire/package.ts";
+
+/** Number of a path in its session: even ones are opened by the session's initiator, odd ones by its responder. */
+export type PathId = number;
+
+/** Number of a stream: RFC 9000 §2.1 (bit 0: opened by the responder; bit 1: unidirectional). */
+export type StreamId = number;
+
+/** Which side of the handshake this end was; decides stream and path parity. */
+export type Role = "initiator" | "responder";
+
+/** How a path carries packages. */
+export type PathKind = "bytes" | "messages" | "relay";
+
+/** What is known of a path from outside the protocol. */
+export interface PathFacts {
+  readonly kind: PathKind;
+  /** The other end for people, as `tcp://host:port` or `relay:<short id>`. */
+  readonly remote: string;
+}
+
+/** Limits and times of one session. Every field has a default in `core/connection/session_defaults.ts`. */
+export interface SessionConfig {
+  /** Bytes that the peer may have outstanding on one stream. */
+  readonly streamWindowBytes: number;
+  /** Bytes that the peer may have outstanding on all streams together. */
+  readonly sessionWindowBytes: number;
+  /** Streams of each direction that the peer may have open at once. */
+  readonly streamsMax: number;
+  /** Bytes that may wait or be unacknowledged on one of our streams before `write` takes no more. */
+  readonly sendBufferBytes: number;
+  /** Datagrams that wait to be read; the oldest is dropped first. */
+  readonly datagramsMax: number;
+  /** Bytes of the largest datagram taken. */
+  readonly datagramBytesMax: number;
+  /** Nothing heard on any path for this long closes a path; `keepAliveMs` prevents it. */
+  readonly idleTimeoutMs: number;
+  /** A PING after this much silence; 0 turns it off. */
+  readonly keepAliveMs: number;
+  /** A path that answered nothing for this long after something was sent on it is dead. */
+  readonly pathTimeoutMs: number;
+  /** How long a session lives without any path. */
+  readonly resumeWindowMs: number;
+  /** Paths at once. */
+  readonly pathsMax: number;
+  /** Rekey after this many bytes, packages or milliseconds under one key. THREATS t-A9. */
+  readonly rekeyBytes: number;
+  readonly rekeyPackages: number;
+  readonly rekeyMs: number;
+  /** Control frames waiting to be sent; more is a peer that makes us answer without reading. THREATS t-C8. */
+  readonly controlFramesMax: number;
+}
+
+/** What each side tells the other inside the handshake. PROTOCOL §3.4. */
+export interface TransportParameters {
+  readonly streamWindowBytes: number;
+  readonly sessionWindowBytes: number;
+  readonly streamsBidirectionalMax: number;
+  readonly streamsUnidirectionalMax: number;
+  readonly datagramBytesMax: number;
+  readonly idleTimeoutMs: number;
+  readonly resumeWindowMs: number;
+  readonly pathsMax: number;
+}
+
+/** What the handshake agreed on. */
+export interface SessionSecrets {
+  readonly cipher: CipherName;
+  /** 32 bytes each; the session copies what it keeps. */
+  readonly sendKey: Uint8Array;
+  readonly receiveKey: Uint8Array;
+  /** The number by which the peer's packages name this session here. */
+  readonly localConnectionId: number;
+  /** The number by which our packages name it there. */
+  readonly remoteConnectionId: number;
+}
+
+/** One authenticated-or-not package that arrived on a pipe that this session may use. */
+export interface SessionInput {
+  /** A package of version 5 whose connection id is `localConnectionId`. Lent. */
+  readonly package: Package;
+  /** The pipe's facts: they become the path's when the package opens a new one. */
+  readonly facts: PathFacts;
+}
+
+/** Bytes to send on a path: one package. */
+export interface SessionOutput {
+  readonly path: PathId;
+  readonly bytes: Bytes;
+}
+
+/** How a session ended. */
+export interface SessionClosed {
+  readonly type: "closed";
+  readonly code: ErrorCode;
+  /** The number given to `close` by the application, if it closed with one. */
+  readonly applicationCode: number | undefined;
+  /** For people; at most 256 bytes from the peer. */
+  readonly reason: string;
+  /** Whether the peer ended it. */
+  readonly isRemote: boolean;
+}
+
+/** What a session tells its owner. */
+export type SessionEvent =
+  /** The peer opened a stream. */
+  | { readonly type: "streamOpened"; readonly stream: StreamId }
+  /** `read` has something new after it returned nothing (data, the end, or a reset). */
+  | { readonly type: "readable"; readonly stream: StreamId }
+  /** `write` takes more after it took less than it was given. */
+  | { readonly type: "writable"; readonly stream: StreamId }
+  /** Everything written and the end were acknowledged. */
+  | { readonly type: "delivered"; readonly stream: StreamId }
+  /** The peer stopped reading: what was not acknowledged is dropped, `write` takes nothing more. */
+  | { readonly type: "stopped"; readonly stream: StreamId; readonly applicationCode: number }
+  /** Both directions ended and were read or reset: the number is forgotten. */
+  | { readonly type: "streamClosed"; readonly stream: StreamId }
+  /** A stream can be opened after `openStream` found no room. */
+  | { readonly type: "streamsAvailable"; readonly isUnidirectional: boolean }
+  | { readonly type: "datagram"; readonly bytes: Bytes }
+  | { readonly type: "pong"; readonly token: number; readonly rttMs: number; readonly path: PathId }
+  /** A path carries packages in both directions. */
+  | { readonly type: "pathUp"; readonly path: PathId }
+  /** A path is gone: the owner closes its pipe. What it had in flight moves to another one. */
+  | { readonly type: "pathDown"; readonly path: PathId; readonly code: ErrorCode }
+  /** No path is left; the resume window runs. */
+  | { readonly type: "suspended" }
+  /** A path is there again. */
+  | { readonly type: "resumed" }
+  | SessionClosed;
+
+/** What `read` returns: data, `end` once after all data, `reset` with the peer's number, or nothing yet. */
+export type ReadResult =
+  | { readonly type: "data"; readonly bytes: Bytes }
+  | { readonly type: "end" }
+  | { readonly type: "reset"; readonly applicationCode: number }
+  | undefined;
+
+/** Figures of one path. */
+export interface PathStats {
+  readonly path: PathId;
+  readonly kind: PathKind;
+  readonly remote: string;
+  readonly state: "opening" | "active" | "closed";
+  /** Smoothed round-trip time; `undefined` before the first sample. RFC 9002 §5.3. */
+  readonly rttMs: number | undefined;
+  readonly rttVarianceMs: number | undefined;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly packagesSent: number;
+  readonly packagesReceived: number;
+  readonly bytesInFlight: number;
+}
+
+/** Figures of a session. */
+export interface SessionStats {
+  readonly cipher: CipherName;
+  readonly paths: readonly PathStats[];
+  readonly streamsOpen: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly datagramsSent: number;
+  readonly datagramsReceived: number;
+  readonly datagramsDropped: number;
+  readonly rekeys: number;
+  /** Packages that could not be authenticated. */
+  readonly packagesRejected: number;
+}
