@@ -3,8 +3,8 @@
  *
  * The invariant to hold: memory follows what arrived, never what was declared. A package that lies whole in a chunk is
  * handed out in place; of one that spans chunks each byte is copied into one buffer, which grows with the bytes that
- * arrived to at most four times as many, up to `PACKAGE_BYTES_MAX`, and is reused while large packages keep coming. After the first fault nothing
- * more is decoded, as the place of the next package is unknown.
+ * arrived to at most four times as many, up to `PACKAGE_BYTES_MAX`, and is reused while large packages keep coming.
+ * After the first fault nothing more is decoded, as the place of the next package is unknown.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const EMPTY = new Uint8Array(0);
 /** Bytes of the smallest buffer for a partial package: a tiny package never makes it grow. */
 const PARTIAL_BYTES_MIN = 256;
 
-/** Growth over what arrived; with the rounding to a power of two a peer makes us hold at most four times what it sent. */
+/** Growth over what arrived. Rounded up to a power of two, a peer makes us hold at most four times what it sent. */
 const GROWTH = 2;
 
 /** A buffer up to this size stays with the pipe for good. */

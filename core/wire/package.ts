@@ -160,7 +160,7 @@ export function writePackageHeader(out: Uint8Array, offset: number, version: num
 export function encodeClearPackage(message: Uint8Array, checksum: Checksum): Bytes {
   if (message.length > CLEAR_MESSAGE_BYTES_MAX) {
     throw new RangeError(
-      `Cannot encode a clear package as its message has ${message.length} bytes: ${CLEAR_MESSAGE_BYTES_MAX} are allowed`,
+      `Cannot encode a message of ${message.length} bytes as a clear package holds ${CLEAR_MESSAGE_BYTES_MAX}`,
     );
   }
   const headerBytes = packageHeaderBytes(message.length);

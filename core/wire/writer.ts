@@ -130,8 +130,8 @@ export class Writer {
   }
 
   /**
-   * Overwrites the `width` bytes at `at` with `value`, padded to that width (PROTOCOL §2.1 accepts it), so that a length
-   * can be written after what it counts.
+   * Overwrites the `width` bytes at `at` with `value`, padded to that width (PROTOCOL §2.1 accepts it), so that a
+   * length can be written after what it counts.
    *
    * @throws {RangeError} If `value` does not fit.
    */
