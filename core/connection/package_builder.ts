@@ -1,0 +1,142 @@
+/**
+ * Fills packages: control frames, datagrams, stream parts and the acknowledgement that rides along. PROTOCOL §5.
+ *
+ * The invariant to hold: what goes into a package is noted in its `SentPackage`, so that the death of the path brings
+ * it back; an empty package is never sealed.
+ *
+ * @module
+ */
+
+import type { Bytes, Instant } from "../machine.ts";
+import { varintBytes } from "../wire/varint.ts";
+import { Writer } from "../wire/writer.ts";
+import type { ControlFrame } from "./control_frames.ts";
+import { CONTROL_FRAME_BYTES_MAX, encodeCloseFrame, encodeControlFrame } from "./control_frames.ts";
+import type { DatagramQueue } from "./datagram_queue.ts";
+import { FRAME_DATAGRAM, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
+import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
+import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
+import type { StreamPart, StreamTable } from "./stream_table.ts";
+
+/** Room for the largest STREAM frame header: type, id, offset, length. */
+const STREAM_HEADER_BYTES_MAX = 1 + 8 + 8 + 3;
+const NO_PARTS: readonly StreamPart[] = [];
+const NO_CONTROLS: readonly ControlFrame[] = [];
+
+/** What a builder takes its frames from. */
+export interface PackageSources {
+  readonly streams: StreamTable;
+  readonly datagrams: DatagramQueue;
+  readonly send: SendProtection;
+  /** Where packages are built; shared with other sessions. */
+  readonly scratch: Uint8Array;
+}
+
+/** Builds the packages of one session. */
+export class PackageBuilder {
+  readonly #streams: StreamTable;
+  readonly #datagrams: DatagramQueue;
+  readonly #send: SendProtection;
+  readonly #scratch: Uint8Array;
+  readonly #writer = new Writer(new Uint8Array(0));
+
+  constructor(sources: PackageSources) {
+    this.#streams = sources.streams;
+    this.#datagrams = sources.datagrams;
+    this.#send = sources.send;
+    this.#scratch = sources.scratch;
+  }
+
+  /** Builds the next package of a path, or returns `undefined` when there is nothing to say. Session frames, streams
+   * and datagrams go in only when `session` is given: its control frames, taken from the front. */
+  build(path: Path, session: ControlFrame[] | undefined, now: Instant): Bytes | undefined {
+    const writer = this.#writer;
+    const end = Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX);
+    writer.reset(this.#scratch, 0, end);
+    const parts: StreamPart[] = [];
+    const controls: ControlFrame[] = [];
+    this.#writeControls(path.controls, controls);
+    let isEliciting = false;
+    if (session !== undefined) {
+      this.#writeControls(session, controls);
+      isEliciting = this.#writeDatagrams() > 0;
+      this.#writeStreams(parts);
+    }
+    isEliciting ||= parts.length > 0 || controls.length > 0;
+    if (path.owesAck && (isEliciting || now >= path.ackDueAt)) path.writeAck(writer, now);
+    if (writer.length === 0) return undefined;
+    const packageNumber = path.nextPackageNumber;
+    const bytes = this.#send.seal(path.id, packageNumber, writer.written, now);
+    const sent = {
+      packageNumber,
+      sentAt: now,
+      bytes: bytes.length,
+      phase: this.#send.phase,
+      parts: parts.length > 0 ? parts : NO_PARTS,
+      controls: controls.length > 0 ? controls : NO_CONTROLS,
+    };
+    path.onSent(bytes.length, isEliciting ? sent : undefined, now);
+    return bytes;
+  }
+
+  /** Builds the last package of a path. */
+  buildClose(
+    path: Path,
+    close: { readonly wireCode: number; readonly applicationCode: number | undefined; readonly reason: string },
+    now: Instant,
+  ): Bytes {
+    this.#writer.reset(this.#scratch);
+    encodeCloseFrame(this.#writer, close.wireCode, close.applicationCode, close.reason);
+    const bytes = this.#send.seal(path.id, path.nextPackageNumber, this.#writer.written, now);
+    path.onSent(bytes.length, undefined, now);
+    return bytes;
+  }
+
+  #writeControls(queue: ControlFrame[], sent: ControlFrame[]): void {
+    let taken = 0;
+    while (taken < queue.length && this.#writer.remaining >= CONTROL_FRAME_BYTES_MAX + ACK_FRAME_BYTES_MAX) {
+      const frame = queue[taken++] as ControlFrame;
+      if (encodeControlFrame(this.#writer, frame, this.#streams)) sent.push(frame);
+    }
+    if (taken > 0) queue.splice(0, taken);
+  }
+
+  #writeDatagrams(): number {
+    let written = 0;
+    for (;;) {
+      const next = this.#datagrams.peek();
+      if (next === undefined) return written;
+      const needed = 1 + varintBytes(next.length) + next.length;
+      if (this.#writer.remaining < needed + ACK_FRAME_BYTES_MAX) {
+        if (this.#writer.length > 0) return written;
+        this.#datagrams.drop(); // Larger than any package of this path.
+        continue;
+      }
+      this.#writer.u8(FRAME_DATAGRAM + 1);
+      this.#writer.varint(next.length);
+      this.#writer.bytes(next);
+      this.#datagrams.take();
+      written++;
+    }
+  }
+
+  /** Room for the acknowledgement is left: it is written last, so that it can ride along with anything. */
+  #writeStreams(parts: StreamPart[]): void {
+    const writer = this.#writer;
+    while (this.#streams.hasSendable) {
+      const room = writer.remaining - STREAM_HEADER_BYTES_MAX - ACK_FRAME_BYTES_MAX;
+      if (room <= 0) return;
+      const part: StreamPart = { stream: 0, start: 0, end: 0, isFin: false };
+      const half = this.#streams.takePart(room, part);
+      if (half === undefined) return;
+      const offsetBit = part.start > 0 ? STREAM_OFFSET_BIT : 0;
+      writer.u8(FRAME_STREAM | STREAM_LENGTH_BIT | offsetBit | (part.isFin ? STREAM_FIN_BIT : 0));
+      writer.varint(part.stream);
+      if (part.start > 0) writer.varint(part.start);
+      const count = part.end - part.start;
+      writer.varint(count);
+      if (count > 0) half.buffer.copy(part.start, part.end, this.#scratch, writer.skip(count));
+      parts.push(part);
+    }
+  }
+}

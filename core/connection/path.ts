@@ -1,0 +1,247 @@
+/**
+ * One path of a session: its package numbers, what is in flight on it, what it owes in acknowledgements, its times.
+ *
+ * The invariant to hold: a path knows nothing of streams; what it loses it hands back to the session. Package numbers
+ * are per path and never reused. draft-ietf-quic-multipath.
+ *
+ * @module
+ */
+
+import { ProtocolError } from "../error.ts";
+import type { Instant } from "../machine.ts";
+import { NEVER } from "../machine.ts";
+import type { Writer } from "../wire/writer.ts";
+import type { ControlFrame } from "./control_frames.ts";
+import type { AckFrame } from "./frame_parser.ts";
+import { FRAME_ACK, RECEIVED_RANGES_MAX } from "./frame_types.ts";
+import { RangeSet } from "./range_set.ts";
+import type { PathRecovery } from "./recovery.ts";
+import { RttEstimator } from "./rtt.ts";
+import type { PathFacts, PathId, PathStats } from "./session_types.ts";
+import type { StreamPart } from "./stream_table.ts";
+
+/** An acknowledgement waits at most this long for company. RFC 9000 §18.2 (max_ack_delay). */
+const ACK_DELAY_MS_MAX = 25;
+/** On a reliable path an acknowledgement only frees memory: one for each quarter MiB is enough. */
+const ACK_EVERY_BYTES = 256 * 1024;
+const ACK_EVERY_PACKAGES = 64;
+/** A delay that the peer claims is believed up to this. */
+const PEER_ACK_DELAY_MS_MAX = 1_000;
+/** Bytes of the largest ACK frame with one range. */
+export const ACK_FRAME_BYTES_MAX = 40;
+
+/** A package on its way, with what must be sent again if its path dies. */
+export interface SentPackage {
+  readonly packageNumber: number;
+  readonly sentAt: Instant;
+  readonly bytes: number;
+  readonly phase: number;
+  readonly parts: readonly StreamPart[];
+  readonly controls: readonly ControlFrame[];
+}
+
+/** Takes what acknowledgements settle. */
+export interface AckSink {
+  onPackageAcked(sent: SentPackage, path: Path, now: Instant): void;
+}
+
+/** A way to carry packages of a session. */
+export class Path {
+  readonly id: PathId;
+  readonly facts: PathFacts;
+  readonly recovery: PathRecovery;
+  readonly rtt: RttEstimator = new RttEstimator();
+  state: "opening" | "active" | "closed";
+  isWritable = true;
+  /** The data of our PATH_CHALLENGE, until it was answered. */
+  challenge: Uint8Array | undefined;
+  /** Control frames that belong on this path and no other. */
+  readonly controls: ControlFrame[] = [];
+  lastReceivedAt: Instant;
+  /** Since when something sent has been waiting for any sign of life; `NEVER` when nothing does. */
+  awaitingSince: Instant = NEVER;
+  bytesSent = 0;
+  bytesReceived = 0;
+  packagesSent = 0;
+  packagesReceived = 0;
+
+  #nextPackageNumber = 0;
+  /** In flight, by package number less `#sentBase`; holes are packages that need no acknowledgement or had it. */
+  #sent: (SentPackage | undefined)[] = [];
+  #sentBase = 0;
+  #inFlightBytes = 0;
+  #inFlightPackages = 0;
+
+  readonly #received = new RangeSet();
+  /** Numbers below were forgotten and count as received. */
+  #receivedFloor = 0;
+  #largestReceivedAt: Instant = 0;
+  #unackedBytes = 0;
+  #unackedPackages = 0;
+  #ackDueAt: Instant = NEVER;
+
+  constructor(
+    options: { id: PathId; facts: PathFacts; recovery: PathRecovery; state: "opening" | "active" },
+    now: Instant,
+  ) {
+    this.id = options.id;
+    this.facts = options.facts;
+    this.recovery = options.recovery;
+    this.state = options.state;
+    this.lastReceivedAt = now;
+  }
+
+  get nextPackageNumber(): number {
+    return this.#nextPackageNumber;
+  }
+
+  get bytesInFlight(): number {
+    return this.#inFlightBytes;
+  }
+
+  get hasInFlight(): boolean {
+    return this.#inFlightPackages > 0;
+  }
+
+  /** When an acknowledgement must leave; `NEVER` when none is owed. */
+  get ackDueAt(): Instant {
+    return this.#ackDueAt;
+  }
+
+  /** Whether an acknowledgement can ride along with other frames. */
+  get owesAck(): boolean {
+    return this.#unackedPackages > 0;
+  }
+
+  /** Notes a package that leaves; `undefined` for one that needs no acknowledgement. */
+  onSent(bytes: number, sent: SentPackage | undefined, now: Instant): void {
+    if (this.#sent.length === 0) this.#sentBase = this.#nextPackageNumber;
+    if (sent !== undefined || this.#sent.length > 0) this.#sent.push(sent);
+    if (sent !== undefined) {
+      this.#inFlightBytes += bytes;
+      this.#inFlightPackages++;
+      if (this.awaitingSince === NEVER) this.awaitingSince = now;
+      this.recovery.onSent(sent.packageNumber, bytes, now);
+    }
+    this.#nextPackageNumber++;
+    this.bytesSent += bytes;
+    this.packagesSent++;
+  }
+
+  /** Whether a package with this number was seen already. */
+  isDuplicate(packageNumber: number): boolean {
+    return packageNumber < this.#receivedFloor || this.#received.has(packageNumber);
+  }
+
+  /** Notes an authentic package. */
+  onReceived(packageNumber: number, bytes: number, isAckEliciting: boolean, isAckAtOnce: boolean, now: Instant): void {
+    this.lastReceivedAt = now;
+    this.bytesReceived += bytes;
+    this.packagesReceived++;
+    this.awaitingSince = this.#inFlightPackages > 0 ? now : NEVER;
+    const last = this.#received.last;
+    if (last === undefined || packageNumber >= last.end) this.#largestReceivedAt = now;
+    this.#received.add(packageNumber, packageNumber + 1);
+    while (this.#received.rangeCount > RECEIVED_RANGES_MAX) {
+      this.#receivedFloor = (this.#received.first as { end: number }).end;
+      this.#received.removeFirst();
+    }
+    if (!isAckEliciting) return;
+    this.#unackedBytes += bytes;
+    this.#unackedPackages++;
+    if (isAckAtOnce || this.#unackedBytes >= ACK_EVERY_BYTES || this.#unackedPackages >= ACK_EVERY_PACKAGES) {
+      this.#ackDueAt = now;
+    } else if (this.#ackDueAt === NEVER) {
+      this.#ackDueAt = now + ACK_DELAY_MS_MAX;
+    }
+  }
+
+  /** Writes the acknowledgement that is owed. RFC 9000 §19.3. */
+  writeAck(writer: Writer, now: Instant): void {
+    const ranges = this.#received.ranges;
+    let index = ranges.length - 1;
+    const last = ranges[index];
+    if (last === undefined) return;
+    writer.u8(FRAME_ACK);
+    writer.varint(this.id);
+    writer.varint(last.end - 1);
+    writer.varint(Math.max(0, Math.round((now - this.#largestReceivedAt) * 1000)));
+    const room = Math.floor((writer.remaining - ACK_FRAME_BYTES_MAX) / 16);
+    const more = Math.max(0, Math.min(ranges.length - 1, room));
+    writer.varint(more);
+    writer.varint(last.end - 1 - last.start);
+    let smallest = last.start;
+    for (let written = 0; written < more; written++) {
+      const range = ranges[--index] as { start: number; end: number };
+      writer.varint(smallest - range.end - 1);
+      writer.varint(range.end - 1 - range.start);
+      smallest = range.start;
+    }
+    this.#unackedBytes = this.#unackedPackages = 0;
+    this.#ackDueAt = NEVER;
+  }
+
+  /** Takes an ACK frame for this path. Throws `ProtocolError` when it covers what was never sent. THREATS t-C5. */
+  onAck(ack: AckFrame, sink: AckSink, now: Instant): boolean {
+    if ((ack.ends[0] as number) > this.#nextPackageNumber) {
+      throw new ProtocolError("protocol_violation", "A package that was never sent was acknowledged");
+    }
+    let isNew = false;
+    for (let index = ack.count - 1; index >= 0; index--) {
+      const end = Math.min(ack.ends[index] as number, this.#sentBase + this.#sent.length);
+      let number = Math.max(ack.starts[index] as number, this.#sentBase);
+      for (; number < end; number++) {
+        const sent = this.#sent[number - this.#sentBase];
+        if (sent === undefined) continue;
+        this.#sent[number - this.#sentBase] = undefined;
+        this.#inFlightBytes -= sent.bytes;
+        this.#inFlightPackages--;
+        isNew = true;
+        if (index === 0 && number === (ack.ends[0] as number) - 1) {
+          this.rtt.onSample(now - sent.sentAt, Math.min(ack.delayMs, PEER_ACK_DELAY_MS_MAX));
+        }
+        this.recovery.onAcked(number, sent.bytes, now);
+        sink.onPackageAcked(sent, this, now);
+      }
+    }
+    this.#trimSent();
+    if (this.#inFlightPackages === 0) this.awaitingSince = NEVER;
+    return isNew;
+  }
+
+  /** Takes out everything in flight: the path is gone. */
+  takeInFlight(): SentPackage[] {
+    const lost = this.#sent.filter((sent) => sent !== undefined);
+    this.#sent = [];
+    this.#inFlightBytes = this.#inFlightPackages = 0;
+    this.awaitingSince = NEVER;
+    this.#ackDueAt = NEVER;
+    return lost;
+  }
+
+  stats(): PathStats {
+    return {
+      path: this.id,
+      kind: this.facts.kind,
+      remote: this.facts.remote,
+      state: this.state,
+      rttMs: this.rtt.smoothedMs,
+      rttVarianceMs: this.rtt.varianceMs,
+      bytesSent: this.bytesSent,
+      bytesReceived: this.bytesReceived,
+      packagesSent: this.packagesSent,
+      packagesReceived: this.packagesReceived,
+      bytesInFlight: this.#inFlightBytes,
+    };
+  }
+
+  #trimSent(): void {
+    let settled = 0;
+    while (settled < this.#sent.length && this.#sent[settled] === undefined) settled++;
+    if (settled === 0) return;
+    if (settled === this.#sent.length) this.#sent.length = 0;
+    else if (settled >= 16 || settled * 2 >= this.#sent.length) this.#sent.splice(0, settled);
+    else return;
+    this.#sentBase += settled;
+  }
+}

@@ -1,0 +1,649 @@
+/**
+ * The engine: one session of two nodes over one path or several. It seals and opens packages, carries streams and
+ * datagrams, acknowledges, moves what a dead path had in flight to another one, and waits for a new path when none is
+ * left. PROTOCOL §4 to §6.
+ *
+ * The invariant to hold: what was acknowledged to the caller arrives once and in order, or the session ends with a code
+ * that says why; there is one way to the end (`#end`) and one terminal event.
+ *
+ * The four kinds of method: `handle…` takes what happened outside, commands are verbs, `poll…` gives outputs, nouns
+ * are reads. After any of the first two: drain `pollTransmit`, then `pollEvent`, then read `pollTimeout`.
+ *
+ * @module
+ */
+
+import type { ErrorCode } from "../error.ts";
+import { ERRORS, errorCodeOfWire, ProtocolError } from "../error.ts";
+import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
+import { NEVER } from "../machine.ts";
+import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import { Reader } from "../wire/reader.ts";
+import type { ControlFrame } from "./control_frames.ts";
+import { DatagramQueue } from "./datagram_queue.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { AckFrame, FrameSink } from "./frame_parser.ts";
+import { ACK_AT_ONCE, ACK_ELICITING, emptyAckFrame, parseFrames } from "./frame_parser.ts";
+import { CHALLENGE_BYTES } from "./frame_types.ts";
+import { PackageBuilder } from "./package_builder.ts";
+import type { ProtectedHeader } from "./package_protection.ts";
+import {
+  emptyProtectedHeader,
+  PROTECTION_BYTES_MAX,
+  ReceiveProtection,
+  readProtectedHeader,
+  SendProtection,
+} from "./package_protection.ts";
+import type { AckSink, SentPackage } from "./path.ts";
+import { Path } from "./path.ts";
+import { choosePath } from "./path_choice.ts";
+import { ReliableRecovery } from "./recovery.ts";
+import type {
+  PathFacts,
+  PathId,
+  ReadResult,
+  Role,
+  SessionConfig,
+  SessionEvent,
+  SessionInput,
+  SessionOutput,
+  SessionSecrets,
+  SessionStats,
+  StreamId,
+  TransportParameters,
+} from "./session_types.ts";
+import { StreamTable } from "./stream_table.ts";
+
+/** Frames that move nothing which a peer may send in ten seconds. THREATS t-C16. */
+const IDLE_FRAMES_MAX = 1000;
+const IDLE_FRAMES_WINDOW_MS = 10_000;
+/** A session that the peer closed lets the application read what had arrived for this long. PROTOCOL §6.5. */
+const LINGER_MS = 30_000;
+const PLAINTEXT_BYTES_MAX: number = PACKAGE_BYTES_MAX - PROTECTION_BYTES_MAX;
+
+/** What makes a session. */
+export interface SessionOptions {
+  readonly role: Role;
+  readonly secrets: SessionSecrets;
+  readonly config: SessionConfig;
+  /** What the peer offered; bounded by `boundedParameters` before. */
+  readonly remote: TransportParameters;
+  /** Path 0: the pipe that the handshake ran on. */
+  readonly firstPath: PathFacts;
+  /** 64 KiB to build packages in; may be shared by sessions that are polled one after another. */
+  readonly scratch?: Uint8Array;
+}
+
+/** Ends a session on this side. */
+export interface CloseOptions {
+  readonly code: ErrorCode;
+  readonly applicationCode?: number;
+  readonly reason?: string;
+}
+
+/** A session. */
+export class Session implements Machine<SessionInput, SessionOutput, SessionEvent>, FrameSink, AckSink {
+  readonly role: Role;
+  readonly #config: SessionConfig;
+  readonly #remote: TransportParameters;
+  readonly #env: Environment;
+  readonly #cipher: SessionSecrets["cipher"];
+  readonly #localConnectionId: number;
+  readonly #send: SendProtection;
+  readonly #receive: ReceiveProtection;
+  readonly #streams: StreamTable;
+  readonly #datagrams: DatagramQueue;
+  readonly #events = new EventQueue<SessionEvent>();
+  readonly #paths = new Map<PathId, Path>();
+  readonly #controls: ControlFrame[] = [];
+  readonly #builder: PackageBuilder;
+  readonly #reader = new Reader();
+  readonly #header: ProtectedHeader = emptyProtectedHeader();
+  readonly #ack: AckFrame = emptyAckFrame();
+
+  #nextPathId: PathId;
+  /** Path ids of the peer below this were used: an attach is single use. THREATS J. */
+  #peerPathFloor: PathId;
+  /** `closing`: our CLOSE is to be sent. `lingering`: the peer's CLOSE came, what arrived before is still read. */
+  #state: "open" | "closing" | "lingering" | "closed" = "open";
+  /** Set while a package is handled: frames come in by it. */
+  #current: Path | undefined;
+  #now: Instant;
+  #isKeepingAlive: boolean;
+  #lastActivityAt: Instant;
+  #suspendedAt: Instant = NEVER;
+  #resumeBy: Instant = NEVER;
+  #nextPingToken = 1;
+  #idleFrames = 0;
+  #idleFramesSince: Instant;
+  #closing: CloseOptions | undefined;
+  #lingerUntil: Instant = NEVER;
+  /** Paths that still have to carry the CLOSE frame. */
+  readonly #closeOn = new Set<Path>();
+  #packagesRejected = 0;
+  #bytesSentOnGonePaths = 0;
+  #bytesReceivedOnGonePaths = 0;
+
+  constructor(options: SessionOptions, env: Environment, now: Instant) {
+    this.role = options.role;
+    this.#config = options.config;
+    this.#remote = options.remote;
+    this.#env = env;
+    this.#now = now;
+    const { cipher, sendKey, receiveKey, localConnectionId, remoteConnectionId } = options.secrets;
+    this.#cipher = cipher;
+    this.#localConnectionId = localConnectionId;
+    this.#send = new SendProtection(
+      { crypto: env.crypto, cipher, key: sendKey, connectionId: remoteConnectionId, limits: options.config },
+      now,
+    );
+    this.#receive = new ReceiveProtection({ crypto: env.crypto, cipher, key: receiveKey });
+    this.#streams = new StreamTable({
+      role: options.role,
+      config: options.config,
+      remote: options.remote,
+      emit: (event) => this.#events.push(event),
+      control: (frame) => this.#queueControl(frame),
+    });
+    this.#datagrams = new DatagramQueue(options.config.datagramsMax);
+    this.#builder = new PackageBuilder({
+      streams: this.#streams,
+      datagrams: this.#datagrams,
+      send: this.#send,
+      scratch: options.scratch ?? new Uint8Array(PLAINTEXT_BYTES_MAX),
+    });
+    this.#nextPathId = options.role === "initiator" ? 2 : 1;
+    this.#peerPathFloor = options.role === "initiator" ? 1 : 2;
+    this.#isKeepingAlive = options.config.keepAliveMs > 0;
+    this.#lastActivityAt = this.#idleFramesSince = now;
+    this.#paths.set(0, this.#newPath(0, options.firstPath, "active", now));
+  }
+
+  // What happened outside.
+
+  handleInput(input: SessionInput, now: Instant): void {
+    this.handlePackage(input, now);
+  }
+
+  /**
+   * Takes a package and tells the path that it belongs to: a known one, or one that it opened. `undefined` when it was
+   * not authentic, a replay, or not allowed; its pipe deserves no further trust then.
+   */
+  handlePackage(input: SessionInput, now: Instant): PathId | undefined {
+    if (this.#state !== "open") return undefined;
+    const header = this.#header;
+    if (!readProtectedHeader(input.package, header) || header.connectionId !== this.#localConnectionId) {
+      return this.#reject();
+    }
+    let path = this.#paths.get(header.path);
+    if (path === undefined ? !this.#mayPeerOpen(header.path) : path.isDuplicate(header.packageNumber)) {
+      return this.#reject();
+    }
+    const plaintext = this.#receive.open(input.package, header);
+    if (plaintext === undefined) return this.#reject();
+    const { packageNumber } = header;
+    // THREATS t-C20: state for a path is made only after its first package proved authentic.
+    path ??= this.#acceptPath(header.path, input.facts, now);
+    this.#now = now;
+    this.#lastActivityAt = now;
+    this.#current = path;
+    try {
+      this.#reader.reset(plaintext);
+      const flags = parseFrames(this.#reader, this, this.#ack);
+      const bytes = input.package.end - input.package.start;
+      path.onReceived(packageNumber, bytes, (flags & ACK_ELICITING) !== 0, (flags & ACK_AT_ONCE) !== 0, now);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.close({ code: error.code, reason: error.message }, now);
+    } finally {
+      this.#current = undefined;
+    }
+    return path.id;
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#state === "lingering" && now >= this.#lingerUntil) this.#end(this.#closing as CloseOptions, true);
+    if (this.#state !== "open") return;
+    this.#now = now;
+    if (now >= this.#resumeBy) {
+      this.#end({ code: this.#resumeWindowMs === 0 ? "truncated" : "resume_timeout" }, false);
+      return;
+    }
+    if (now >= this.#idleAt()) {
+      this.close({ code: "idle_timeout" }, now);
+      return;
+    }
+    for (const path of [...this.#paths.values()]) {
+      if (now >= path.awaitingSince + this.#config.pathTimeoutMs) this.#dropPath(path, "idle_timeout", now);
+      else if (now >= this.#keepAliveAt(path)) path.controls.push({ type: "ping", token: 0 });
+    }
+  }
+
+  /** The pipe of a path is gone: what it had in flight moves to another path, or waits for one. */
+  closePath(id: PathId, now: Instant): void {
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    this.#now = now;
+    this.#removePath(path, now);
+  }
+
+  /** Back-pressure: nothing is polled for a path that cannot take it. */
+  setPathWritable(id: PathId, isWritable: boolean): void {
+    const path = this.#paths.get(id);
+    if (path !== undefined) path.isWritable = isWritable;
+  }
+
+  // Commands.
+
+  /** Attaches a fresh pipe as a new path, or returns `undefined` when there are enough or the session ended. */
+  openPath(facts: PathFacts, now: Instant): PathId | undefined {
+    if (this.#state !== "open" || this.#paths.size >= this.#pathsMax) return undefined;
+    const id = this.#nextPathId;
+    this.#nextPathId += 2;
+    const path = this.#newPath(id, facts, "opening", now);
+    path.challenge = new Uint8Array(CHALLENGE_BYTES);
+    this.#env.random(path.challenge);
+    path.controls.push({ type: "pathChallenge", data: path.challenge });
+    this.#paths.set(id, path);
+    return id;
+  }
+
+  /** Opens a stream, or returns `undefined` when the peer allows no more: `streamsAvailable` follows. */
+  openStream(options: { readonly isUnidirectional?: boolean; readonly priority?: number } = {}): StreamId | undefined {
+    if (this.#state !== "open") return undefined;
+    return this.#streams.open(options.isUnidirectional ?? false, options.priority ?? 0);
+  }
+
+  /** Copies a prefix of `bytes` and returns its length; less than given means `writable` follows. */
+  write(stream: StreamId, bytes: Uint8Array): number {
+    return this.#state === "open" ? this.#streams.write(stream, bytes) : 0;
+  }
+
+  /** Bytes that `write` takes now. */
+  writeRoom(stream: StreamId): number {
+    return this.#state === "open" ? this.#streams.writeRoom(stream) : 0;
+  }
+
+  /** Asks for a `writable` event when there is room again. */
+  awaitRoom(stream: StreamId): void {
+    this.#streams.awaitRoom(stream);
+  }
+
+  /** Ends the sending half after what was written; `delivered` follows. */
+  finish(stream: StreamId): void {
+    if (this.#state === "open") this.#streams.finish(stream);
+  }
+
+  /** Gives the sending half up: what is not acknowledged is dropped. */
+  reset(stream: StreamId, applicationCode: number): void {
+    if (this.#state === "open") this.#streams.reset(stream, applicationCode);
+  }
+
+  /** Reads no more and tells the peer. */
+  stop(stream: StreamId, applicationCode: number): void {
+    if (this.#state === "open" || this.#state === "lingering") this.#streams.stop(stream, applicationCode);
+    if (this.#state === "lingering" && !this.#streams.hasUnread) this.#end(this.#closing as CloseOptions, true);
+  }
+
+  /** What arrived next on a stream; the caller owns the bytes. Reading grants the peer new credit. */
+  read(stream: StreamId): ReadResult {
+    const result = this.#streams.read(stream);
+    if (this.#state === "lingering" && !this.#streams.hasUnread) this.#end(this.#closing as CloseOptions, true);
+    return result;
+  }
+
+  /** Streams with a higher priority go first. */
+  setPriority(stream: StreamId, priority: number): void {
+    this.#streams.setPriority(stream, priority);
+  }
+
+  /** Queues a datagram; `false` when it is too large or the session ended. The oldest is dropped when too many wait. */
+  sendDatagram(bytes: Uint8Array): boolean {
+    if (this.#state !== "open" || bytes.length > this.datagramBytesMax) return false;
+    this.#datagrams.push(bytes.slice());
+    return true;
+  }
+
+  /** Asks the peer for a sign of life; `pong` with the returned token follows. */
+  ping(now: Instant): number {
+    this.#now = now;
+    const token = this.#nextPingToken++;
+    this.#queueControl({ type: "ping", token });
+    return token;
+  }
+
+  /** Whether PINGs keep an unused session alive. */
+  setKeepAlive(isKeepingAlive: boolean, now: Instant): void {
+    this.#isKeepingAlive = isKeepingAlive && this.#config.keepAliveMs > 0;
+    this.#lastActivityAt = now;
+  }
+
+  /** Ends the session and tells the peer on every path. What is not delivered is dropped. */
+  close(options: CloseOptions, now: Instant): void {
+    if (this.#state !== "open") return;
+    this.#now = now;
+    this.#state = "closing";
+    this.#closing = options;
+    for (const path of this.#paths.values()) if (path.state === "active") this.#closeOn.add(path);
+    if (this.#closeOn.size === 0) this.#end(options, false);
+  }
+
+  /** Ends the session without a word to the peer. */
+  drop(code: ErrorCode, now: Instant): void {
+    if (this.#state === "closed") return;
+    this.#now = now;
+    this.#end({ code }, false);
+  }
+
+  // Outputs.
+
+  pollTransmit(now: Instant): SessionOutput | undefined {
+    if (this.#state === "closing") return this.#pollClose(now);
+    if (this.#state !== "open") return undefined;
+    this.#now = now;
+    const best = choosePath(this.#paths.values());
+    for (const path of this.#paths.values()) {
+      if (!path.isWritable || !path.recovery.canSend(path.bytesInFlight, now)) continue;
+      if (path === best || path.controls.length > 0 || now >= path.ackDueAt) {
+        const bytes = this.#builder.build(path, path === best ? this.#controls : undefined, now);
+        if (bytes === undefined) continue;
+        this.#lastActivityAt = now;
+        return { path: path.id, bytes };
+      }
+    }
+    return undefined;
+  }
+
+  pollEvent(): SessionEvent | undefined {
+    return this.#events.shift();
+  }
+
+  pollTimeout(): Instant {
+    if (this.#state === "lingering") return this.#lingerUntil;
+    if (this.#state !== "open") return NEVER;
+    let at = Math.min(this.#resumeBy, this.#idleAt());
+    for (const path of this.#paths.values()) {
+      // What cannot leave must not wake anybody up: the pipe tells when it takes more.
+      if (path.isWritable) at = Math.min(at, path.ackDueAt);
+      at = Math.min(at, path.awaitingSince + this.#config.pathTimeoutMs, this.#keepAliveAt(path));
+      at = Math.min(at, path.recovery.pollTimeout());
+    }
+    return at;
+  }
+
+  // Reads.
+
+  /** Whether a path is there. */
+  get isActive(): boolean {
+    return this.#state === "open" && this.#suspendedAt === NEVER;
+  }
+
+  get isClosed(): boolean {
+    return this.#state !== "open";
+  }
+
+  get paths(): PathId[] {
+    return [...this.#paths.keys()];
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /** Until when a session without a path waits; `NEVER` while it has one. */
+  get resumeBy(): Instant {
+    return this.#resumeBy;
+  }
+
+  /** Bytes of the largest datagram that the peer takes. */
+  get datagramBytesMax(): number {
+    return Math.min(this.#remote.datagramBytesMax, PLAINTEXT_BYTES_MAX - 8);
+  }
+
+  stats(): SessionStats {
+    let bytesSent = this.#bytesSentOnGonePaths;
+    let bytesReceived = this.#bytesReceivedOnGonePaths;
+    const paths = [...this.#paths.values()].map((path) => path.stats());
+    for (const path of paths) {
+      bytesSent += path.bytesSent;
+      bytesReceived += path.bytesReceived;
+    }
+    return {
+      cipher: this.#cipher,
+      paths,
+      streamsOpen: this.#streams.size,
+      bytesSent,
+      bytesReceived,
+      datagramsSent: this.#datagrams.sent,
+      datagramsReceived: this.#datagrams.received,
+      datagramsDropped: this.#datagrams.dropped,
+      rekeys: this.#send.rekeys,
+      packagesRejected: this.#packagesRejected,
+    };
+  }
+
+  // Frames of the package being handled. Called by the parser only.
+
+  onAckFrame(ack: AckFrame): void {
+    const path = this.#paths.get(ack.path);
+    if (path === undefined) return; // A path that is gone: its frames are sent again anyway.
+    if (!path.onAck(ack, this, this.#now)) this.onIdleFrame();
+  }
+
+  onPackageAcked(sent: SentPackage, path: Path, now: Instant): void {
+    this.#send.onAcked(sent.phase);
+    for (const part of sent.parts) this.#streams.onPartAcked(part);
+    for (const frame of sent.controls) {
+      if (frame.type !== "ping") this.#streams.onControlAcked(frame);
+      else if (frame.token > 0) {
+        this.#events.push({ type: "pong", token: frame.token, rttMs: now - sent.sentAt, path: path.id });
+      }
+    }
+  }
+
+  onStreamFrame(stream: StreamId, offset: number, bytes: Bytes, isFin: boolean): void {
+    this.#streams.onStream(stream, offset, bytes, isFin);
+  }
+
+  onResetStreamFrame(stream: StreamId, code: number, finalSize: number): void {
+    this.#streams.onResetStream(stream, code, finalSize);
+  }
+
+  onStopSendingFrame(stream: StreamId, code: number): void {
+    this.#streams.onStopSending(stream, code);
+  }
+
+  onMaxDataFrame(max: number): boolean {
+    return this.#streams.onMaxData(max);
+  }
+
+  onMaxStreamDataFrame(stream: StreamId, max: number): boolean {
+    return this.#streams.onMaxStreamData(stream, max);
+  }
+
+  onMaxStreamsFrame(isUnidirectional: boolean, max: number): boolean {
+    return this.#streams.onMaxStreams(isUnidirectional, max);
+  }
+
+  onPathChallengeFrame(data: Uint8Array): void {
+    const path = this.#current as Path;
+    // RFC 9000 §8.2.2: the response goes back on the path that the challenge came by.
+    if (path.controls.length < 8) path.controls.push({ type: "pathResponse", data: data.slice() });
+  }
+
+  onPathResponseFrame(data: Uint8Array): void {
+    const path = this.#current as Path;
+    if (path.challenge === undefined || !path.challenge.every((byte, index) => byte === data[index])) {
+      this.onIdleFrame();
+      return;
+    }
+    path.challenge = undefined;
+    if (path.state === "opening") this.#activate(path);
+  }
+
+  onPathAbandonFrame(id: number): void {
+    const path = this.#paths.get(id);
+    if (path === undefined || path === this.#current) this.onIdleFrame();
+    else this.#dropPath(path, "closed", this.#now);
+  }
+
+  onDatagramFrame(bytes: Bytes): void {
+    if (bytes.length > this.#config.datagramBytesMax) {
+      throw new ProtocolError("protocol_violation", "A datagram is larger than allowed");
+    }
+    this.#datagrams.received++;
+    const isPinning = bytes.length * 2 < bytes.buffer.byteLength;
+    this.#events.push({ type: "datagram", bytes: isPinning ? bytes.slice() : bytes });
+  }
+
+  onCloseFrame(wireCode: number, applicationCode: number | undefined, reason: string): void {
+    const code = errorCodeOfWire(wireCode);
+    this.#closing = { code, reason, ...(applicationCode === undefined ? {} : { applicationCode }) };
+    if (!this.#streams.hasUnread) {
+      this.#end(this.#closing, true);
+      return;
+    }
+    // What the peer was told to have arrived must reach the application although the session is over.
+    this.#state = "lingering";
+    this.#lingerUntil = this.#now + LINGER_MS;
+    this.#paths.clear();
+    this.#controls.length = 0;
+  }
+
+  onIdleFrame(): void {
+    if (this.#now - this.#idleFramesSince >= IDLE_FRAMES_WINDOW_MS) {
+      this.#idleFrames = 0;
+      this.#idleFramesSince = this.#now;
+    }
+    if (++this.#idleFrames > IDLE_FRAMES_MAX) {
+      throw new ProtocolError("protocol_violation", "Too many frames that move nothing were sent");
+    }
+  }
+
+  #pollClose(now: Instant): SessionOutput | undefined {
+    for (const path of this.#closeOn) {
+      this.#closeOn.delete(path);
+      const { code, applicationCode, reason = "" } = this.#closing as CloseOptions;
+      const bytes = this.#builder.buildClose(path, { wireCode: ERRORS[code].wire, applicationCode, reason }, now);
+      if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
+      return { path: path.id, bytes };
+    }
+    return undefined;
+  }
+
+  // Paths.
+
+  get #resumeWindowMs(): number {
+    return Math.min(this.#config.resumeWindowMs, this.#remote.resumeWindowMs);
+  }
+
+  get #pathsMax(): number {
+    return Math.min(this.#config.pathsMax, this.#remote.pathsMax);
+  }
+
+  #newPath(id: PathId, facts: PathFacts, state: "opening" | "active", now: Instant): Path {
+    return new Path({ id, facts, state, recovery: new ReliableRecovery(PACKAGE_BYTES_MAX) }, now);
+  }
+
+  #mayPeerOpen(id: PathId): boolean {
+    return id >= this.#peerPathFloor && (id & 1) === (this.#peerPathFloor & 1);
+  }
+
+  #acceptPath(id: PathId, facts: PathFacts, now: Instant): Path {
+    this.#peerPathFloor = id + 2;
+    // A peer that roams leaves paths behind that are dead without our knowing: the one silent for longest goes.
+    while (this.#paths.size >= this.#pathsMax) {
+      const paths = [...this.#paths.values()];
+      this.#dropPath(paths.reduce((a, b) => (b.lastReceivedAt < a.lastReceivedAt ? b : a)), "limit", now);
+    }
+    const path = this.#newPath(id, facts, "active", now);
+    this.#paths.set(id, path);
+    this.#activate(path);
+    return path;
+  }
+
+  #activate(path: Path): void {
+    path.state = "active";
+    this.#events.push({ type: "pathUp", path: path.id });
+    if (this.#suspendedAt === NEVER) return;
+    this.#suspendedAt = this.#resumeBy = NEVER;
+    this.#events.push({ type: "resumed" });
+  }
+
+  /** Ends a path by our own decision: the peer is told on another one. */
+  #dropPath(path: Path, code: ErrorCode, now: Instant): void {
+    this.#events.push({ type: "pathDown", path: path.id, code });
+    this.#removePath(path, now);
+  }
+
+  #removePath(path: Path, now: Instant): void {
+    path.state = "closed";
+    this.#paths.delete(path.id);
+    this.#closeOn.delete(path);
+    this.#bytesSentOnGonePaths += path.bytesSent;
+    this.#bytesReceivedOnGonePaths += path.bytesReceived;
+    if (this.#state === "closing") {
+      if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
+      return;
+    }
+    for (const sent of path.takeInFlight()) this.#onPackageLost(sent);
+    // The peer may not have noticed yet: it must not wait for its own timeout. draft-ietf-quic-multipath.
+    this.#queueControl({ type: "pathAbandon", path: path.id });
+    if (this.#suspendedAt !== NEVER || [...this.#paths.values()].some((other) => other.state === "active")) return;
+    this.#suspendedAt = now;
+    this.#resumeBy = now + this.#resumeWindowMs;
+    this.#events.push({ type: "suspended" });
+  }
+
+  #onPackageLost(sent: SentPackage): void {
+    for (const part of sent.parts) this.#streams.onPartLost(part);
+    for (const frame of sent.controls) {
+      const isOfPath = frame.type === "pathChallenge" || frame.type === "pathResponse";
+      if (frame.type === "ping" && frame.token === 0) continue;
+      if (!isOfPath && this.#streams.isStillDue(frame)) this.#queueControl(frame);
+    }
+  }
+
+  #keepAliveAt(path: Path): Instant {
+    if (!this.#isKeepingAlive || path.state !== "active" || path.hasInFlight || path.controls.length > 0) return NEVER;
+    return path.lastReceivedAt + this.#config.keepAliveMs;
+  }
+
+  #idleAt(): Instant {
+    if (this.#isKeepingAlive || this.#suspendedAt !== NEVER) return NEVER;
+    return this.#lastActivityAt + Math.min(this.#config.idleTimeoutMs, this.#remote.idleTimeoutMs);
+  }
+
+  #queueControl(frame: ControlFrame): void {
+    if (this.#state !== "open") return;
+    this.#controls.push(frame);
+    // THREATS t-C8. Reached only by a peer that lets us answer and takes no answer.
+    if (this.#controls.length > this.#config.controlFramesMax) {
+      this.close({ code: "protocol_violation", reason: "Too many control frames wait" }, this.#now);
+    }
+  }
+
+  #reject(): undefined {
+    this.#packagesRejected++;
+    return undefined;
+  }
+
+  #end(options: CloseOptions, isRemote: boolean): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#paths.clear();
+    this.#closeOn.clear();
+    this.#controls.length = 0;
+    this.#streams.clear();
+    this.#datagrams.clear();
+    this.#send.destroy();
+    this.#receive.destroy();
+    this.#resumeBy = this.#suspendedAt = NEVER;
+    this.#events.push({
+      type: "closed",
+      code: options.code,
+      applicationCode: options.applicationCode,
+      reason: options.reason ?? "",
+      isRemote,
+    });
+  }
+}
