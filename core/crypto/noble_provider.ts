@@ -1,0 +1,83 @@
+/**
+ * The `CryptoProvider` that runs everywhere: the audited pure-JavaScript primitives of @noble.
+ *
+ * The invariant to hold: this file composes nothing; it only adapts signatures and turns exceptions on foreign input
+ * into `undefined` or `false`.
+ *
+ * @module
+ */
+
+import { gcm } from "@noble/ciphers/aes.js";
+import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
+import { ed25519, x25519 } from "@noble/curves/ed25519.js";
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import type { Bytes } from "../machine.ts";
+import type { AeadKey, CipherName, CryptoProvider } from "./provider.ts";
+import { KEY_BYTES, TAG_BYTES } from "./provider.ts";
+
+/** An AEAD key of @noble/ciphers. */
+class NobleAeadKey implements AeadKey {
+  readonly cipher: CipherName;
+  readonly #key: Bytes;
+
+  constructor(cipher: CipherName, key: Uint8Array) {
+    if (key.length !== KEY_BYTES) throw new RangeError(`Cannot use a key of ${key.length} bytes`);
+    this.cipher = cipher;
+    this.#key = new Uint8Array(key);
+  }
+
+  seal(nonce: Uint8Array, associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): number {
+    const end = offset + plaintext.length + TAG_BYTES;
+    if (this.cipher === "chacha20-poly1305") {
+      // @noble writes to a given output only for ChaCha, and wants it aligned with the plaintext it is given.
+      out.set(chacha20poly1305(this.#key, nonce, associated).encrypt(plaintext), offset);
+    } else {
+      out.set(gcm(this.#key, nonce, associated).encrypt(plaintext), offset);
+    }
+    return end - offset;
+  }
+
+  open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array): Bytes | undefined {
+    if (sealed.length < TAG_BYTES) return undefined;
+    try {
+      const cipher =
+        this.cipher === "chacha20-poly1305"
+          ? chacha20poly1305(this.#key, nonce, associated)
+          : gcm(this.#key, nonce, associated);
+      return cipher.decrypt(sealed) as Bytes;
+    } catch {
+      return undefined; // The only thing that can fail here is the tag.
+    }
+  }
+
+  destroy(): void {
+    this.#key.fill(0);
+  }
+}
+
+/** The provider on @noble. */
+export const nobleProvider: CryptoProvider = Object.freeze({
+  name: "noble",
+  ciphers: Object.freeze(["chacha20-poly1305"] as const),
+  sha256: (data: Uint8Array): Bytes => sha256(data) as Bytes,
+  hmacSha256: (key: Uint8Array, data: Uint8Array): Bytes => hmac(sha256, key, data) as Bytes,
+  x25519PublicKey: (secretKey: Uint8Array): Bytes => x25519.getPublicKey(secretKey) as Bytes,
+  x25519: (secretKey: Uint8Array, publicKey: Uint8Array): Bytes | undefined => {
+    try {
+      return x25519.getSharedSecret(secretKey, publicKey) as Bytes;
+    } catch {
+      return undefined; // A low-order public key: RFC 7748 §6.1, THREATS t-A2.
+    }
+  },
+  ed25519PublicKey: (seed: Uint8Array): Bytes => ed25519.getPublicKey(seed) as Bytes,
+  ed25519Sign: (seed: Uint8Array, message: Uint8Array): Bytes => ed25519.sign(message, seed) as Bytes,
+  ed25519Verify: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean => {
+    try {
+      return ed25519.verify(signature, message, publicKey, { zip215: false });
+    } catch {
+      return false;
+    }
+  },
+  aeadKey: (cipher: CipherName, key: Uint8Array): AeadKey => new NobleAeadKey(cipher, key),
+});
