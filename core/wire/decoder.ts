@@ -130,7 +130,6 @@ export class PackageDecoder {
     this.#take(missing < available ? missing : available);
     if (this.#partialBytes < this.#header.packageBytes) return OUTCOME_NEEDS_MORE;
     this.#partialBytes = 0;
-    this.#isHeaderKnown = false;
     return openPackage(this.#partial, 0, this.#header, this.#checksum);
   }
 
