@@ -1,0 +1,88 @@
+/**
+ * The protocols that a node serves, and the choice of a version. Implements PROTOCOL §7.3.
+ *
+ * The invariant to hold: what is Viaduct's own (`claim`) and what the owner of the node serves are told apart, so that
+ * an application is never handed a stream that it did not declare.
+ *
+ * @module
+ */
+
+import type { ServeOptions } from "./node_types.ts";
+import { checkProtocol } from "./protocol_name.ts";
+
+/** Versions of one protocol that may be served: any number that a program could mean. */
+const SERVED_VERSIONS_MAX = 1024;
+
+/** A protocol that is served. */
+export interface ServedProtocol {
+  readonly name: string;
+  readonly versions: ReadonlySet<number>;
+  readonly streamsPerPeerMax: number;
+}
+
+/** What a stream's offer comes to. */
+export interface ProtocolChoice {
+  readonly served: ServedProtocol;
+  readonly version: number;
+}
+
+/** The protocols of a node. */
+export class ProtocolTable {
+  readonly #served = new Map<string, ServedProtocol>();
+  readonly #claimed = new Map<string, ServedProtocol>();
+
+  /**
+   * Serves a protocol to all peers; serving a name again replaces what it was served with.
+   *
+   * @throws {TypeError | RangeError} If the name, a version or the limit is not valid.
+   */
+  serve(name: string, versions: readonly number[], options: ServeOptions): void {
+    this.#served.set(name, served(name, versions, options));
+  }
+
+  /** Stops serving a protocol; streams that are open go on. */
+  unserve(name: string): void {
+    this.#served.delete(name);
+  }
+
+  /**
+   * As `serve`, for what is part of the node itself. A name may be both claimed and served: the claim is asked first.
+   *
+   * @throws {TypeError | RangeError} If the name, a version or the limit is not valid.
+   */
+  claim(name: string, versions: readonly number[], options: ServeOptions): void {
+    this.#claimed.set(name, served(name, versions, options));
+  }
+
+  /** The first of the opener's versions that is served, so that its preference decides. */
+  choose(name: string, versions: readonly number[]): ProtocolChoice | undefined {
+    return chooseIn(this.#served, name, versions);
+  }
+
+  /** As `choose`, among what is part of the node itself. */
+  chooseClaimed(name: string, versions: readonly number[]): ProtocolChoice | undefined {
+    return chooseIn(this.#claimed, name, versions);
+  }
+}
+
+function served(name: string, versions: readonly number[], options: ServeOptions): ServedProtocol {
+  checkProtocol(name, versions, SERVED_VERSIONS_MAX);
+  const { streamsPerPeerMax } = options;
+  if (!(streamsPerPeerMax >= 0)) {
+    throw new RangeError(`Cannot serve protocol as "streamsPerPeerMax" must be at least 0: it is ${streamsPerPeerMax}`);
+  }
+  return { name, versions: new Set(versions), streamsPerPeerMax };
+}
+
+function chooseIn(
+  table: ReadonlyMap<string, ServedProtocol>,
+  name: string,
+  versions: readonly number[],
+): ProtocolChoice | undefined {
+  const protocol = table.get(name);
+  if (protocol === undefined) return undefined;
+  for (const version of versions) {
+    if (protocol.versions.has(version)) return { served: protocol, version };
+  }
+  return undefined;
+}
