@@ -1,0 +1,233 @@
+/**
+ * One handshake: Noise messages with payloads, the identity check, and the secrets of the session that comes of it.
+ * PROTOCOL §3.3 to §3.5.
+ *
+ * The invariant to hold: an id is believed only after it was found to map to the static key that Noise authenticated
+ * (THREATS t-A1); what was negotiated in clear is in the prologue (t-A3).
+ *
+ * @module
+ */
+
+import { transportParametersOf } from "../connection/session_defaults.ts";
+import type { PathKind, SessionConfig, SessionSecrets, TransportParameters } from "../connection/session_types.ts";
+import { concatBytes, equalBytes } from "../crypto/constant_time.ts";
+import { deriveKey } from "../crypto/hkdf.ts";
+import type { Identity, NodeId } from "../crypto/identity.ts";
+import { dhPublicKeyOfId, encodeNodeId, NODE_ID_BYTES } from "../crypto/identity.ts";
+import { NoiseHandshake } from "../crypto/noise.ts";
+import type { CipherName, DhKeyPair } from "../crypto/provider.ts";
+import type { ErrorCode } from "../error.ts";
+import type { Bytes, Environment } from "../machine.ts";
+import { encodeUtf8 } from "../wire/utf8.ts";
+import { CLEAR_VERSION } from "../wire/package.ts";
+import { PATTERN_NAMES, PATTERN_NUMBERS, RESET_TOKEN_BYTES } from "./clear_messages.ts";
+import type { HandshakePayload } from "./handshake_payload.ts";
+import { CIPHER_AES, CIPHER_CHACHA, decodeHandshakePayload, encodeHandshakePayload } from "./handshake_payload.ts";
+
+/** A pattern that is spoken. */
+export type PatternName = "XX" | "IK" | "NK";
+
+/** How a pipe carries packages, as the prologue says it. PROTOCOL §3.3. */
+const TRANSPORT_CLASS: Readonly<Record<PathKind, number>> = { bytes: 1, messages: 2, relay: 4 };
+const MAGIC: Uint8Array = encodeUtf8("viaduct");
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** What an endpoint brings into each of its handshakes. */
+export interface HandshakeContext {
+  readonly identity: Identity;
+  readonly session: SessionConfig;
+  /** Names this life of the node. */
+  readonly instance: Uint8Array;
+  /** The key that stateless reset tokens are made with. */
+  readonly resetKey: Uint8Array;
+  readonly env: Environment;
+}
+
+/** What one handshake begins with. */
+export interface HandshakeOptions {
+  readonly role: "initiator" | "responder";
+  readonly pattern: PatternName;
+  readonly kind: PathKind;
+  /** The number by which the peer shall name the session. */
+  readonly localConnectionId: number;
+  /** Who must answer; `undefined` for XX and for a responder. */
+  readonly remoteKey: Uint8Array | undefined;
+  readonly initMessage: Uint8Array | undefined;
+}
+
+/** What a complete handshake agreed on. */
+export interface HandshakeResult {
+  readonly secrets: SessionSecrets;
+  readonly remote: TransportParameters;
+  /** The peer's key and id; `undefined` for a client that shows none. */
+  readonly remoteKey: Bytes | undefined;
+  readonly remoteId: NodeId | undefined;
+  readonly resetToken: Bytes | undefined;
+  readonly instance: Bytes | undefined;
+  readonly initMessage: Bytes | undefined;
+}
+
+/** The pattern of a number on the wire, if it is spoken. */
+export function patternOfNumber(number: number): PatternName | undefined {
+  return PATTERN_NAMES[number];
+}
+
+/** The token by which the peer believes that a session is not known here. RFC 9000 §10.3.2. */
+export function resetTokenOf(context: Pick<HandshakeContext, "resetKey" | "env">, connectionId: number): Bytes {
+  const id = Uint8Array.of(connectionId, connectionId >>> 8, connectionId >>> 16, connectionId >>> 24);
+  return context.env.crypto.hmacSha256(context.resetKey, id).slice(0, RESET_TOKEN_BYTES);
+}
+
+/** A handshake in progress on one pipe. */
+export class Handshake {
+  readonly pattern: PatternName;
+  readonly role: "initiator" | "responder";
+  readonly localConnectionId: number;
+  remoteConnectionId = 0;
+  /** Why reading failed. */
+  failure: ErrorCode = "handshake_failed";
+
+  readonly #context: HandshakeContext;
+  readonly #noise: NoiseHandshake;
+  readonly #expectedKey: Uint8Array | undefined;
+  readonly #initMessage: Uint8Array | undefined;
+  #payload: HandshakePayload | undefined;
+
+  constructor(context: HandshakeContext, options: HandshakeOptions) {
+    this.#context = context;
+    this.pattern = options.pattern;
+    this.role = options.role;
+    this.localConnectionId = options.localConnectionId;
+    this.#initMessage = options.initMessage;
+    this.#expectedKey = options.remoteKey;
+    const { env, identity } = context;
+    const isInitiator = options.role === "initiator";
+    const responderKey = options.pattern === "XX" ? undefined : isInitiator ? options.remoteKey : identity.publicKey;
+    const remoteStatic =
+      isInitiator && options.pattern !== "XX" ? dhPublicKeyOfId(options.remoteKey ?? EMPTY) : undefined;
+    this.#noise = new NoiseHandshake({
+      pattern: options.pattern,
+      role: options.role,
+      prologue: concatBytes(
+        MAGIC,
+        Uint8Array.of(CLEAR_VERSION, PATTERN_NUMBERS[options.pattern], TRANSPORT_CLASS[options.kind]),
+        responderKey ?? new Uint8Array(NODE_ID_BYTES),
+      ),
+      ephemeral: freshKeyPair(env),
+      crypto: env.crypto,
+      ...(this.#showsKey ? { staticKeys: identity.dh } : {}),
+      ...(remoteStatic === undefined ? {} : { remoteStaticPublicKey: remoteStatic }),
+    });
+  }
+
+  /** Whether a side can dial this key at all. */
+  static canDial(remoteKey: Uint8Array): boolean {
+    return dhPublicKeyOfId(remoteKey) !== undefined;
+  }
+
+  get isComplete(): boolean {
+    return this.#noise.isComplete;
+  }
+
+  get isMyTurn(): boolean {
+    return this.#noise.isMyTurn;
+  }
+
+  /** The next Noise message. `step` numbers it from 1. */
+  write(step: number): Bytes {
+    return this.#noise.writeMessage(this.#hasPayload(step) ? this.#ownPayload() : EMPTY);
+  }
+
+  /** Takes the peer's Noise message; `false` when it is not right: `failure` says why. Never throws. */
+  read(step: number, message: Uint8Array): boolean {
+    const bytes = this.#noise.readMessage(message);
+    if (bytes === undefined) return false;
+    if (!this.#hasPayload(step)) return bytes.length === 0;
+    const payload = decodeHandshakePayload(bytes);
+    if (payload === undefined) return false;
+    this.#payload = payload;
+    return this.#isRightIdentity(payload);
+  }
+
+  /** What was agreed on. Only of a complete handshake. */
+  result(): HandshakeResult {
+    const payload = this.#payload as HandshakePayload;
+    const { crypto } = this.#context.env;
+    const cipher: CipherName =
+      (payload.ciphers & CIPHER_AES) !== 0 && crypto.ciphers.includes("aes-256-gcm")
+        ? "aes-256-gcm"
+        : "chacha20-poly1305";
+    const { send, receive } = this.#noise.split();
+    // The cipher is part of the derivation: two sides that disagree never open each other's packages.
+    const secrets: SessionSecrets = {
+      cipher,
+      sendKey: deriveKey(crypto, send, cipher),
+      receiveKey: deriveKey(crypto, receive, cipher),
+      localConnectionId: this.localConnectionId,
+      remoteConnectionId: this.remoteConnectionId,
+    };
+    send.fill(0);
+    receive.fill(0);
+    const remoteKey = payload.nodeKey?.slice();
+    return {
+      secrets,
+      remote: payload.parameters,
+      remoteKey,
+      remoteId: remoteKey === undefined ? undefined : encodeNodeId(remoteKey, crypto),
+      resetToken: payload.resetToken?.slice(),
+      instance: payload.instance?.slice(),
+      initMessage: payload.initMessage?.slice(),
+    };
+  }
+
+  /** Wipes what is secret. */
+  destroy(): void {
+    this.#noise.destroy();
+  }
+
+  get #showsKey(): boolean {
+    return this.role === "responder" || this.pattern !== "NK";
+  }
+
+  /** PROTOCOL §3.4: XX keeps its first message empty, it is clear. */
+  #hasPayload(step: number): boolean {
+    return this.pattern !== "XX" || step > 1;
+  }
+
+  #ownPayload(): Bytes {
+    const { identity, session, instance, env } = this.#context;
+    const hasAes = env.crypto.ciphers.includes("aes-256-gcm");
+    return encodeHandshakePayload({
+      nodeKey: this.#showsKey ? identity.publicKey : undefined,
+      ciphers: CIPHER_CHACHA | (hasAes ? CIPHER_AES : 0),
+      parameters: transportParametersOf(session),
+      resetToken: resetTokenOf(this.#context, this.localConnectionId),
+      // A client without a key must not be recognised by its instance either.
+      instance: this.#showsKey ? instance : undefined,
+      initMessage: this.#initMessage,
+    });
+  }
+
+  #isRightIdentity(payload: HandshakePayload): boolean {
+    const { nodeKey } = payload;
+    if (this.role === "responder" && this.pattern === "NK") return nodeKey === undefined;
+    if (nodeKey === undefined) return false;
+    const dh = dhPublicKeyOfId(nodeKey);
+    const authenticated = this.#noise.remoteStatic;
+    if (dh === undefined || authenticated === undefined || !equalBytes(dh, authenticated)) {
+      this.failure = "identity_mismatch";
+      return false;
+    }
+    if (this.#expectedKey !== undefined && !equalBytes(nodeKey, this.#expectedKey)) {
+      this.failure = "identity_mismatch";
+      return false;
+    }
+    return true;
+  }
+}
+
+function freshKeyPair(env: Environment): DhKeyPair {
+  const secretKey = new Uint8Array(32);
+  env.random(secretKey);
+  return { secretKey, publicKey: env.crypto.x25519PublicKey(secretKey) };
+}
