@@ -230,6 +230,10 @@ export class MessageChannel {
     throw new ProtocolError("protocol_violation", "A message stream was stopped");
   }
 
+  onStreamClosed(stream: StreamId): void {
+    this.#inbound.delete(stream);
+  }
+
   /** The session is over: what arrived whole is handed on, and nothing is waited for. */
   onClosed(code: ErrorCode, now: Instant): void {
     this.#isSendingOver = true;
@@ -296,7 +300,6 @@ export class MessageChannel {
       if (inbound.reader.isInsideRecord) {
         throw new ProtocolError("protocol_violation", "A message stream ended inside a record");
       }
-      this.#inbound.delete(inbound.stream);
       return;
     }
   }

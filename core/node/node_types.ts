@@ -233,6 +233,18 @@ export type NodeEvent =
   | { readonly type: "presence"; readonly change: "joined" | "left"; readonly node: PresenceNode }
   | { readonly type: "closed" };
 
+/** Figures of a node. */
+export interface NodeStats {
+  readonly sessions: number;
+  readonly pipes: number;
+  readonly handshakes: number;
+  readonly dials: number;
+  /** Attempts to connect under way. */
+  readonly connects: number;
+  /** Packages dropped before authentication, by cause. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
 // The seam for what is built on a node but inside it: relay client and circuits.
 
 /** What an extension hears: the endpoint's events that are not about streams, and those of its own streams. */
@@ -252,6 +264,8 @@ export interface NodeInternals {
   openStream(session: SessionId, options: OpenStreamOptions, now: Instant): StreamId | undefined;
   write(session: SessionId, stream: StreamId, bytes: Uint8Array, now: Instant): number;
   writeRoom(session: SessionId, stream: StreamId): number;
+  /** Asks for a `writable` event when there is room again. */
+  awaitRoom(session: SessionId, stream: StreamId): void;
   read(session: SessionId, stream: StreamId): ReadResult;
   finish(session: SessionId, stream: StreamId, now: Instant): void;
   reset(session: SessionId, stream: StreamId, applicationCode: number, now: Instant): void;
@@ -282,7 +296,8 @@ export interface CircuitTarget {
 export interface NodeExtension {
   /**
    * Takes an event first. `true` means consumed: the node and the application see no more of it. A session whose
-   * `connected` was consumed is not shown as a peer until the application connects to it or it uses the application.
+   * `sessionOpened` (of a dial from outside) or `connected` (of an own dial) was consumed is not shown as a peer until
+   * the application connects to it or it uses the application. Events of type `session` reach the node in any case.
    */
   handleNodeEvent(event: ExtensionEvent, now: Instant): boolean;
   handleTimeout(now: Instant): void;
