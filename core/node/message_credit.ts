@@ -2,7 +2,7 @@
  * Counts what was received and not yet taken by the application, so that reading stops in time.
  *
  * The invariant to hold: each message counts with its bytes and an overhead, so that tiny ones cannot fill the memory
- * either; the application gives back bytes alone.
+ * either; the application gives back bytes alone, of each message by itself or of many at once.
  *
  * @module
  */
@@ -12,39 +12,36 @@ export const MESSAGE_OVERHEAD_BYTES = 128;
 
 /** The messages held by the application. */
 export class MessageCredit {
-  /** Lengths of the messages not released, oldest first. */
-  #lengths: number[] = [];
-  #head = 0;
-  #heldBytes = 0;
-  /** Released, but not enough for the oldest message: a later, smaller one was taken first. */
-  #releasedBytes = 0;
+  /** How many messages of each length are held. */
+  readonly #counts = new Map<number, number>();
+  #messages = 0;
+  #bytes = 0;
 
   /** Bytes held, with the overhead of each message. */
   get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#bytes + this.#messages * MESSAGE_OVERHEAD_BYTES;
   }
 
   /** A message of `length` bytes, at least one, was handed to the application. */
   add(length: number): void {
-    this.#lengths.push(length);
-    this.#heldBytes += length + MESSAGE_OVERHEAD_BYTES;
+    this.#counts.set(length, (this.#counts.get(length) ?? 0) + 1);
+    this.#messages++;
+    this.#bytes += length;
   }
 
   /** The application took messages with so many bytes together, in any order. */
   release(bytes: number): void {
-    this.#releasedBytes += bytes;
-    while (this.#head < this.#lengths.length && (this.#lengths[this.#head] as number) <= this.#releasedBytes) {
-      const length = this.#lengths[this.#head++] as number;
-      this.#releasedBytes -= length;
-      this.#heldBytes -= length + MESSAGE_OVERHEAD_BYTES;
+    this.#bytes -= bytes;
+    if (this.#bytes <= 0) {
+      this.#counts.clear();
+      this.#messages = this.#bytes = 0;
+      return;
     }
-    if (this.#head === this.#lengths.length) {
-      this.#lengths = [];
-      this.#head = 0;
-      this.#releasedBytes = 0;
-    } else if (this.#head > 256 && this.#head * 2 > this.#lengths.length) {
-      this.#lengths.splice(0, this.#head);
-      this.#head = 0;
-    }
+    const count = this.#counts.get(bytes);
+    // Of several messages at once the overhead is given back with the last byte: who waits for more takes them all.
+    if (count === undefined) return;
+    if (count === 1) this.#counts.delete(bytes);
+    else this.#counts.set(bytes, count - 1);
+    this.#messages--;
   }
 }
