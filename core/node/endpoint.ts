@@ -469,7 +469,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       initMessage: dial.initMessage,
     });
     pipe.deadline = Math.min(now + this.#config.limits.handshakeTimeoutMs, dial.deadline);
-    this.#sendHandshake(pipe, pipe.handshake, 1);
+    this.#sendHandshake(pipe, pipe.handshake, 1, now);
   }
 
   #onHandshakeMessage(pipe: PipeState, message: HandshakeMessage, now: Instant): void {
@@ -495,7 +495,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       this.#failPipe(pipe, handshake.failure, "", now);
       return;
     }
-    if (handshake.isMyTurn) this.#sendHandshake(pipe, handshake, message.step + 1);
+    if (handshake.isMyTurn && !this.#sendHandshake(pipe, handshake, message.step + 1, now)) return;
     if (handshake.isComplete) this.#onHandshakeComplete(pipe, handshake, now);
   }
 
@@ -524,7 +524,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       this.#refuse(pipe, message.sourceConnectionId, handshake.failure, now);
       return;
     }
-    this.#sendHandshake(pipe, handshake, 2);
+    if (!this.#sendHandshake(pipe, handshake, 2, now)) return;
     if (handshake.isComplete) this.#onHandshakeComplete(pipe, handshake, now);
   }
 
@@ -623,15 +623,23 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#touch(older, now);
   }
 
-  #sendHandshake(pipe: PipeState, handshake: Handshake, step: number): void {
+  /** Sends the next message, or ends the pipe when there can be none. */
+  #sendHandshake(pipe: PipeState, handshake: Handshake, step: number, now: Instant): boolean {
+    const noise = handshake.write(step);
+    if (noise === undefined) {
+      this.#drop("handshake");
+      this.#failPipe(pipe, "handshake_failed", "", now);
+      return false;
+    }
     this.#sendClear(pipe, {
       type: "handshake",
       pattern: PATTERN_NUMBERS[handshake.pattern],
       step,
       sourceConnectionId: handshake.localConnectionId,
       targetConnectionId: handshake.remoteConnectionId,
-      noise: handshake.write(step),
+      noise,
     });
+    return true;
   }
 
   #refuse(pipe: PipeState, connectionId: number, code: ErrorCode, now: Instant): void {

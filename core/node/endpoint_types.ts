@@ -20,14 +20,28 @@ export type DialId = number;
 export interface EndpointLimits {
   readonly sessionsMax: number;
   readonly pipesMax: number;
+  /** Accepted pipes of one host at once. A host is an IPv4 address or an IPv6 /64. */
   readonly pipesPerHostMax: number;
-  /** Handshakes that others began, in progress at once; and from one host. THREATS t-A5. */
+  /** Accepted pipes of one host: this many at once, then so many per second. THREATS t-A6. */
+  readonly pipeBurstPerHost: number;
+  readonly pipesPerHostPerSecondMax: number;
+  /** Whether the limits per host leave the machine itself out: every local program shares its address. */
+  readonly isLoopbackExempt: boolean;
+  /** Accepted pipes that have proved nothing yet, at once; and from one host. THREATS t-A5. */
   readonly handshakesMax: number;
   readonly handshakesPerHostMax: number;
   /** A pipe that proved nothing is closed after this long, however busy it is. */
   readonly handshakeTimeoutMs: number;
+  /** Dials at once. */
+  readonly dialsMax: number;
+  /** Addresses of one dial that are tried; the rest is ignored. THREATS t-G9. */
+  readonly addressesMax: number;
   /** A dial takes at most this long where its options say nothing. */
   readonly dialTimeoutMs: number;
+  /** A fresh pipe must have become a path of its session after this long. */
+  readonly attachTimeoutMs: number;
+  /** One of two handshakes between the same two nodes waits for the other at most this long. PROTOCOL §3.7. */
+  readonly tieWaitMs: number;
   /** Answers to packages of unknown sessions in a second. THREATS t-C3. */
   readonly resetsPerSecondMax: number;
 }
@@ -37,6 +51,8 @@ export interface EndpointConfig {
   readonly identity: Identity;
   readonly session: SessionConfig;
   readonly limits: EndpointLimits;
+  /** Whether the owner decides about each incoming session; otherwise all are taken but those of banned nodes. */
+  readonly isAcceptManual?: boolean;
 }
 
 /** What happened to pipes. */
@@ -49,6 +65,7 @@ export type EndpointInput =
       readonly remote: string;
       /** The other end's IP address, for limits; `undefined` where it is not known. */
       readonly remoteHost: string | undefined;
+      /** Whether this side opened it. A virtual pipe of kind `relay` may be dialled without a `dial` output. */
       readonly isDialled: boolean;
     }
   | { readonly type: "pipeFailed"; readonly pipe: PipeId; readonly code: ErrorCode; readonly detail: string }
@@ -73,10 +90,27 @@ export type EndpointEvent =
       readonly isInitiator: boolean;
       readonly initMessage: Bytes | undefined;
     }
+  /**
+   * Somebody asks for a session and `isAcceptManual` is set: answer with `acceptIncoming` or `refuseIncoming` within
+   * `handshakeTimeoutMs`. Until it is accepted it may be the replay of an older request: nothing must follow from it.
+   */
+  | {
+      readonly type: "incoming";
+      /** The session's number if it comes to be. */
+      readonly session: SessionId;
+      readonly remoteId: NodeId | undefined;
+      readonly initMessage: Bytes | undefined;
+    }
+  /** A dial came to a session, possibly to one that was there before. The last event of the dial. */
   | { readonly type: "connected"; readonly dial: DialId; readonly session: SessionId }
+  /** A dial came to nothing. The last event of the dial. */
   | { readonly type: "dialFailed"; readonly dial: DialId; readonly code: ErrorCode; readonly detail: string }
+  /** Every event of a session; `closed` is the last. `pathDown` is told however a path ended. */
   | { readonly type: "session"; readonly session: SessionId; readonly event: SessionEvent }
-  /** A session has no path and this side no address to dial: the owner may bring a pipe with `attachOnPipe`. */
+  /**
+   * A session has no path, and this side has no address to dial or tried all of them in vain: the owner may bring a
+   * pipe with `attachOnPipe`. Once for each loss of the last path.
+   */
   | { readonly type: "needsPath"; readonly session: SessionId };
 
 /** Whom to dial. */

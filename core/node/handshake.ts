@@ -74,8 +74,7 @@ export function patternOfNumber(number: number): PatternName | undefined {
 
 /** The token by which the peer believes that a session is not known here. RFC 9000 §10.3.2. */
 export function resetTokenOf(context: Pick<HandshakeContext, "resetKey" | "env">, connectionId: number): Bytes {
-  const id = Uint8Array.of(connectionId, connectionId >>> 8, connectionId >>> 16, connectionId >>> 24);
-  return context.env.crypto.hmacSha256(context.resetKey, id).slice(0, RESET_TOKEN_BYTES);
+  return context.env.crypto.hmacSha256(context.resetKey, u32Bytes(connectionId)).slice(0, RESET_TOKEN_BYTES);
 }
 
 /** A handshake in progress on one pipe. */
@@ -133,9 +132,17 @@ export class Handshake {
     return this.#noise.isMyTurn;
   }
 
-  /** The next Noise message. `step` numbers it from 1. */
-  write(step: number): Bytes {
-    return this.#noise.writeMessage(this.#hasPayload(step) ? this.#ownPayload() : EMPTY);
+  /** The next Noise message; `step` numbers it from 1. `undefined` when the peer's key was of low order. */
+  write(step: number): Bytes | undefined {
+    const payload = this.#hasPayload(step) ? this.#ownPayload() : EMPTY;
+    if (!this.isMyTurn) throw new TypeError("Bug: a handshake message was written out of turn");
+    try {
+      return this.#noise.writeMessage(payload);
+    } catch (error) {
+      // THREATS t-A2: a shared secret that anybody knows.
+      if (error instanceof TypeError) return undefined;
+      throw error;
+    }
   }
 
   /** Takes the peer's Noise message; `false` when it is not right: `failure` says why. Never throws. */
@@ -158,11 +165,16 @@ export class Handshake {
         ? "aes-256-gcm"
         : "chacha20-poly1305";
     const { send, receive } = this.#noise.split();
-    // The cipher is part of the derivation: two sides that disagree never open each other's packages.
+    // What came in clear or was chosen is part of the derivation: sides that disagree never open a package.
+    const [initiatorId, responderId] =
+      this.role === "initiator"
+        ? [this.localConnectionId, this.remoteConnectionId]
+        : [this.remoteConnectionId, this.localConnectionId];
+    const context = concatBytes(u32Bytes(initiatorId), u32Bytes(responderId));
     const secrets: SessionSecrets = {
       cipher,
-      sendKey: deriveKey(crypto, send, cipher),
-      receiveKey: deriveKey(crypto, receive, cipher),
+      sendKey: deriveKey(crypto, send, cipher, context),
+      receiveKey: deriveKey(crypto, receive, cipher, context),
       localConnectionId: this.localConnectionId,
       remoteConnectionId: this.remoteConnectionId,
     };
@@ -224,6 +236,10 @@ export class Handshake {
     }
     return true;
   }
+}
+
+function u32Bytes(value: number): Bytes {
+  return Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24);
 }
 
 function freshKeyPair(env: Environment): DhKeyPair {
