@@ -1,0 +1,60 @@
+/**
+ * Makes a node on a runtime: loads what it needs, builds the machine, starts listeners and relays.
+ *
+ * @module
+ */
+
+import type { Identity } from "../../core/crypto/identity.ts";
+import { identityFromSeed } from "../../core/crypto/identity.ts";
+import { ViaductError } from "../../core/error.ts";
+import type { Environment } from "../../core/machine.ts";
+import { NodeMachine } from "../../core/node/node.ts";
+import { loadChecksum } from "../checksum.ts";
+import type { ListenOptions, Runtime } from "../runtime.ts";
+import { NodeHandle } from "./node.ts";
+import { nodeConfigOf, resolveLimits } from "./options.ts";
+import type { Node, NodeOptions } from "./types.ts";
+
+/** Makes a node on `runtime`. Each runtime's entry point exports `createNode` bound to it. */
+export async function createNodeOn(
+  runtime: Runtime,
+  options: NodeOptions = {},
+  listenOptions?: ListenOptions,
+): Promise<Node> {
+  options.signal?.throwIfAborted();
+  const limits = resolveLimits(options, runtime.name);
+  const env = await environmentOf(runtime);
+  const identity = await loadIdentity(runtime, options);
+  const node = new NodeMachine(nodeConfigOf(options, limits, identity), env, runtime.now());
+  const handle = new NodeHandle({ runtime, machine: node, node, id: identity.id, limits, options });
+  await handle.start(listenOptions);
+  return handle;
+}
+
+/** What machines need of a runtime. */
+export async function environmentOf(runtime: Runtime): Promise<Environment> {
+  return {
+    random: (out) => runtime.random(out),
+    // Jitter is no secret, but a secure source is what every runtime has in common.
+    jitter: () => {
+      const bytes = new Uint8Array(4);
+      runtime.random(bytes);
+      return new DataView(bytes.buffer).getUint32(0, true) / 2 ** 32;
+    },
+    crypto: runtime.crypto,
+    checksum: await loadChecksum(),
+  };
+}
+
+/** The identity that options ask for: given, stored, or fresh in memory. */
+export async function loadIdentity(runtime: Runtime, options: Pick<NodeOptions, "identity">): Promise<Identity> {
+  const { identity } = options;
+  if (identity instanceof Uint8Array) return identityFromSeed(identity, runtime.crypto);
+  const seed = new Uint8Array(32);
+  if (identity === undefined) {
+    runtime.random(seed);
+    return identityFromSeed(seed, runtime.crypto);
+  }
+  if (runtime.keys === undefined) throw new ViaductError("key_file", { detail: `${runtime.name} has no key store` });
+  return identityFromSeed(await runtime.keys.loadOrCreate(identity.store, (out) => runtime.random(out)), runtime.crypto);
+}

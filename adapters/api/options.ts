@@ -1,0 +1,103 @@
+/**
+ * Options of a node, checked once and turned into the config of its machine.
+ *
+ * The invariant to hold: a wrong option is a `TypeError` or `RangeError` at once, which names it and its value.
+ *
+ * @module
+ */
+
+import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
+import type { Identity } from "../../core/crypto/identity.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
+import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
+import type { NodeConfig } from "../../core/node/node_types.ts";
+import type { Limits, NodeOptions } from "./types.ts";
+
+/** The defaults of `limits`. A browser holds fewer sessions. */
+export const DEFAULT_LIMITS: Limits = Object.freeze({
+  sessionsMax: DEFAULT_ENDPOINT_LIMITS.sessionsMax,
+  handshakesMax: DEFAULT_ENDPOINT_LIMITS.handshakesMax,
+  handshakesPerAddressMax: DEFAULT_ENDPOINT_LIMITS.handshakesPerHostMax,
+  handshakeTimeoutMs: DEFAULT_ENDPOINT_LIMITS.handshakeTimeoutMs,
+  pipesMax: DEFAULT_ENDPOINT_LIMITS.pipesMax,
+  pipesPerAddressMax: DEFAULT_ENDPOINT_LIMITS.pipesPerHostMax,
+  streamsMax: DEFAULT_SESSION_CONFIG.streamsMax,
+  streamWindowBytes: DEFAULT_SESSION_CONFIG.streamWindowBytes,
+  sessionWindowBytes: DEFAULT_SESSION_CONFIG.sessionWindowBytes,
+  sendBufferBytes: DEFAULT_SESSION_CONFIG.sendBufferBytes,
+  messageBytesMax: DEFAULT_NODE_LIMITS.messageBytesMax,
+  requestsMax: DEFAULT_NODE_LIMITS.requestsMax,
+  messageQueueBytes: DEFAULT_NODE_LIMITS.messageQueueBytes,
+});
+
+const BROWSER_SESSIONS_MAX = 256;
+const NAME = /^[a-z0-9-]{3,32}$/;
+const ABOUT_LENGTH_MAX = 128;
+const INIT_MESSAGE_BYTES_MAX = 200;
+
+/** Fills in and checks the limits. */
+export function resolveLimits(options: NodeOptions, runtimeName: string): Limits {
+  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+  if (runtimeName === "browser") limits.sessionsMax = BROWSER_SESSIONS_MAX;
+  for (const [name, value] of Object.entries(options.limits ?? {})) {
+    if (!(name in DEFAULT_LIMITS)) throw new TypeError(`Cannot create node as there is no limit '${name}'`);
+    checkNumber(`limits.${name}`, value, 1, Number.MAX_SAFE_INTEGER);
+    limits[name] = value;
+  }
+  return limits as unknown as Limits;
+}
+
+/** Turns options into the machine's config. */
+export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Identity): NodeConfig {
+  const { name, about = "", initMessage, keepAliveMs, idleTimeoutMs, resumeWindowMs } = options;
+  if (name !== undefined && !NAME.test(name)) fail("name", "be of the form [a-z0-9-]{3,32}", name);
+  if (about.length > ABOUT_LENGTH_MAX) fail("about", `have at most ${ABOUT_LENGTH_MAX} characters`, about.length);
+  if ((initMessage?.length ?? 0) > INIT_MESSAGE_BYTES_MAX) {
+    fail("initMessage", `have at most ${INIT_MESSAGE_BYTES_MAX} bytes`, initMessage?.length);
+  }
+  checkNumber("keepAliveMs", keepAliveMs, 0, 3_600_000);
+  checkNumber("idleTimeoutMs", idleTimeoutMs, 1_000, 3_600_000);
+  checkNumber("resumeWindowMs", resumeWindowMs, 0, 3_600_000);
+  return {
+    endpoint: {
+      identity,
+      session: {
+        ...DEFAULT_SESSION_CONFIG,
+        streamsMax: limits.streamsMax,
+        streamWindowBytes: limits.streamWindowBytes,
+        sessionWindowBytes: limits.sessionWindowBytes,
+        sendBufferBytes: limits.sendBufferBytes,
+        ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
+        ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
+        ...(resumeWindowMs === undefined ? {} : { resumeWindowMs }),
+      },
+      limits: {
+        ...DEFAULT_ENDPOINT_LIMITS,
+        sessionsMax: limits.sessionsMax,
+        handshakesMax: limits.handshakesMax,
+        handshakesPerHostMax: limits.handshakesPerAddressMax,
+        handshakeTimeoutMs: limits.handshakeTimeoutMs,
+        pipesMax: limits.pipesMax,
+        pipesPerHostMax: limits.pipesPerAddressMax,
+      },
+    },
+    limits: {
+      ...DEFAULT_NODE_LIMITS,
+      messageBytesMax: limits.messageBytesMax,
+      requestsMax: limits.requestsMax,
+      messageQueueBytes: limits.messageQueueBytes,
+    },
+    name,
+    token: options.token,
+    about,
+  };
+}
+
+function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
+  if (value === undefined || (Number.isFinite(value) && value >= least && value <= most)) return;
+  throw new RangeError(`Cannot create node as '${name}' must be from ${least} to ${most}: current value is ${value}`);
+}
+
+function fail(name: string, must: string, value: unknown): never {
+  throw new RangeError(`Cannot create node as '${name}' must ${must}: current value is ${String(value)}`);
+}

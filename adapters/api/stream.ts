@@ -1,0 +1,393 @@
+/**
+ * A stream as a program holds it: direct calls beside WHATWG streams, values beside bytes.
+ *
+ * The invariant to hold: reading grants credit only as the program reads; writing waits as soon as the session's buffer
+ * is full; every promise is settled when the stream or its session ends.
+ *
+ * @module
+ */
+
+import type { StreamId } from "../../core/connection/session_types.ts";
+import type { ErrorCode } from "../../core/error.ts";
+import { ViaductError } from "../../core/error.ts";
+import type { Bytes } from "../../core/machine.ts";
+import { errorCodeOfStreamCode, streamCodeOf } from "../../core/node/stream_code.ts";
+import { readVarint, varintBytes, varintBytesAt, writeVarint } from "../../core/wire/varint.ts";
+import type { PeerHandle } from "./peer.ts";
+import type { Peer, Stream, Value, WaitOptions } from "./types.ts";
+import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
+
+const EMPTY: Bytes = new Uint8Array(0);
+const DONE: Promise<void> = Promise.resolve();
+
+/** What a stream begins with. */
+export interface StreamFacts {
+  readonly id: StreamId;
+  readonly protocol: string;
+  readonly metadata: Uint8Array;
+  readonly canSend: boolean;
+  readonly canReceive: boolean;
+  /** Whether the other side has taken it already. */
+  readonly isAccepted: boolean;
+}
+
+/** A stream of a peer. */
+export class StreamHandle implements Stream {
+  readonly id: StreamId;
+  readonly metadata: Uint8Array;
+  readonly #peer: PeerHandle;
+  readonly #canSend: boolean;
+  readonly #canReceive: boolean;
+  readonly #accepted = deferred();
+  readonly #closed = deferred();
+  #protocol: string;
+  /** Why the sending half takes no more. */
+  #sendError: ViaductError | undefined;
+  #isFinished = false;
+  #delivered: Deferred<void> | undefined;
+  #isDelivered = false;
+  /** Resolved by `writable`. */
+  #room: Deferred<void> | undefined;
+  /** The last of the writes that wait, so that they keep their order. */
+  #writeTail: Promise<void> | undefined;
+  /** Resolved by `readable`. */
+  #arrival: Deferred<void> | undefined;
+  #receiveEnd: "open" | "end" | "failed" = "open";
+  #receiveError: ViaductError | undefined;
+  #isOver = false;
+  #readable: ReadableStream<Bytes> | undefined;
+  #writable: WritableStream<Uint8Array> | undefined;
+  /** Bytes read for a BYOB view that was too small for them. */
+  #leftover: Bytes = EMPTY;
+
+  constructor(peer: PeerHandle, facts: StreamFacts) {
+    this.#peer = peer;
+    this.id = facts.id;
+    this.#protocol = facts.protocol;
+    this.metadata = facts.metadata;
+    this.#canSend = facts.canSend;
+    this.#canReceive = facts.canReceive;
+    if (facts.isAccepted) this.#accepted.resolve();
+  }
+
+  get peer(): Peer {
+    return this.#peer;
+  }
+
+  get protocol(): string {
+    return this.#protocol;
+  }
+
+  get accepted(): Promise<void> {
+    return this.#accepted.promise;
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  // Sending.
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#sendError !== undefined) return Promise.reject(this.#sendError);
+    if (!this.#canSend || this.#isFinished) return Promise.reject(new ViaductError("closed", { detail: "Not writable" }));
+    if (this.#writeTail === undefined) {
+      const taken = this.#peer.node.write(this.#peer.session, this.id, bytes);
+      if (taken === bytes.length) return DONE;
+      return this.#queueWrite(bytes.slice(taken));
+    }
+    return this.#queueWrite(bytes.slice());
+  }
+
+  async send(value: Value): Promise<void> {
+    const { node } = this.#peer;
+    const bytes = node.codec.encode(value, node.limits.messageBytesMax);
+    const header = varintBytes(bytes.length);
+    const record = new Uint8Array(header + bytes.length);
+    writeVarint(record, 0, bytes.length);
+    record.set(bytes, header);
+    await this.write(record);
+  }
+
+  async finish(): Promise<void> {
+    if (this.#sendError !== undefined) throw this.#sendError;
+    if (!this.#canSend) throw new ViaductError("closed", { detail: "Not writable" });
+    if (!this.#isFinished) {
+      this.#isFinished = true;
+      await this.#writeTail;
+      this.#peer.node.command((machine, now) => machine.finish(this.#peer.session, this.id, now));
+    }
+    if (this.#isDelivered) return;
+    this.#delivered ??= deferred();
+    await this.#delivered.promise;
+  }
+
+  reset(applicationCode = 0): void {
+    checkCode(applicationCode);
+    this.#resetWith(applicationCode);
+  }
+
+  /** Resets for a reason of Viaduct's own. */
+  resetFor(code: ErrorCode): void {
+    this.#resetWith(streamCodeOf(code));
+    this.#stopWith(streamCodeOf(code));
+  }
+
+  setSendOrder(sendOrder: number): void {
+    this.#peer.node.command((machine) => machine.setPriority(this.#peer.session, this.id, sendOrder));
+  }
+
+  get writable(): WritableStream<Uint8Array> {
+    this.#writable ??= new WritableStream<Uint8Array>({
+      write: (chunk) => this.write(chunk),
+      close: () => this.finish(),
+      abort: () => this.reset(),
+    });
+    return this.#writable;
+  }
+
+  // Receiving.
+
+  async read(options?: WaitOptions): Promise<Bytes | undefined> {
+    if (this.#leftover.length > 0) {
+      const bytes = this.#leftover;
+      this.#leftover = EMPTY;
+      return bytes;
+    }
+    for (;;) {
+      if (this.#receiveEnd === "end" || !this.#canReceive) return undefined;
+      if (this.#receiveError !== undefined) throw this.#receiveError;
+      const result = this.#peer.node.read(this.#peer.session, this.id);
+      if (result?.type === "data") {
+        if (result.bytes.length > 0) return result.bytes;
+        continue;
+      }
+      if (result?.type === "end") {
+        this.#receiveEnd = "end";
+        return undefined;
+      }
+      if (result?.type === "reset") {
+        this.#failReceive(streamError("stream_reset", result.applicationCode));
+        continue;
+      }
+      this.#arrival ??= deferred();
+      await waitFor(this.#arrival.promise, options, this.#peer.node.runtime);
+    }
+  }
+
+  messages(options: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Value> {
+    return this.#readMessages(options);
+  }
+
+  stop(applicationCode = 0): void {
+    checkCode(applicationCode);
+    this.#stopWith(applicationCode);
+  }
+
+  get readable(): ReadableStream<Bytes> {
+    this.#readable ??= new ReadableStream({
+      type: "bytes",
+      pull: (controller) => this.#pull(controller),
+      cancel: () => this.stop(),
+    }) as ReadableStream<Bytes>;
+    return this.#readable;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return;
+    if (this.#canSend && !this.#isFinished) this.#resetWith(0);
+    this.#stopWith(0);
+  }
+
+  // What the peer tells of it.
+
+  onAccepted(protocol: string): void {
+    this.#protocol = protocol;
+    this.#accepted.resolve();
+  }
+
+  onRefused(code: ErrorCode): void {
+    const error = new ViaductError(code, { detail: this.#protocol });
+    this.#accepted.reject(error);
+    this.#failSend(error);
+    this.#failReceive(error);
+    this.#end(error);
+  }
+
+  onReadable(): void {
+    const arrival = this.#arrival;
+    this.#arrival = undefined;
+    arrival?.resolve();
+  }
+
+  onWritable(): void {
+    const room = this.#room;
+    this.#room = undefined;
+    room?.resolve();
+  }
+
+  onDelivered(): void {
+    this.#isDelivered = true;
+    this.#delivered?.resolve();
+  }
+
+  onStopped(applicationCode: number): void {
+    this.#failSend(streamError("stream_stopped", applicationCode));
+  }
+
+  /** Both halves are over. */
+  onClosed(): void {
+    this.onReadable();
+    this.#end(this.#sendError ?? this.#receiveError);
+  }
+
+  /** The session is over. */
+  onSessionClosed(error: ViaductError): void {
+    this.#accepted.reject(error);
+    this.#failSend(error);
+    if (this.#receiveEnd === "open") this.#failReceive(error);
+    this.#end(error);
+  }
+
+  // Private.
+
+  #queueWrite(bytes: Bytes): Promise<void> {
+    const before = this.#writeTail ?? DONE;
+    const tail: Promise<void> = before.then(() => this.#writeAll(bytes));
+    this.#writeTail = tail;
+    tail.then(
+      () => {
+        if (this.#writeTail === tail) this.#writeTail = undefined;
+      },
+      () => {},
+    );
+    return tail;
+  }
+
+  async #writeAll(bytes: Bytes): Promise<void> {
+    let rest = bytes;
+    for (;;) {
+      if (this.#sendError !== undefined) throw this.#sendError;
+      const taken = this.#peer.node.write(this.#peer.session, this.id, rest);
+      if (taken === rest.length) return;
+      rest = rest.subarray(taken);
+      this.#room ??= deferred();
+      await this.#room.promise;
+    }
+  }
+
+  async *#readMessages(options: { readonly signal?: AbortSignal }): AsyncIterableIterator<Value> {
+    const { node } = this.#peer;
+    let held: Bytes = EMPTY;
+    let isOver = false;
+    try {
+      for (;;) {
+        const size = readVarint(held, 0, held.length);
+        if (size >= 0) {
+          const header = varintBytesAt(held, 0);
+          if (size > node.limits.messageBytesMax) throw new ViaductError("message_too_large", { detail: `${size} bytes` });
+          if (held.length >= header + size) {
+            const value = node.codec.decode(held.subarray(header, header + size));
+            held = held.subarray(header + size);
+            yield value;
+            continue;
+          }
+        } else if (size === -2) throw new ViaductError("message_invalid", { detail: "A length is malformed" });
+        const bytes = await this.read(options);
+        if (bytes === undefined) {
+          isOver = true;
+          if (held.length > 0) throw new ViaductError("truncated", { detail: "The stream ended inside a message" });
+          return;
+        }
+        held = held.length === 0 ? bytes : joined(held, bytes, size);
+      }
+    } finally {
+      // Whoever leaves early leaves bytes behind that `read` would give: nothing else could find the next message.
+      if (!isOver && held.length > 0) this.#leftover = held;
+    }
+  }
+
+  async #pull(controller: ReadableByteStreamController): Promise<void> {
+    const bytes = await this.read();
+    const request = controller.byobRequest;
+    if (bytes === undefined) {
+      controller.close();
+      request?.respond(0);
+      return;
+    }
+    if (request?.view == null) {
+      controller.enqueue(bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice());
+      return;
+    }
+    const view = request.view;
+    const count = Math.min(view.byteLength, bytes.length);
+    new Uint8Array(view.buffer, view.byteOffset, count).set(bytes.subarray(0, count));
+    if (count < bytes.length) this.#leftover = bytes.subarray(count);
+    request.respond(count);
+  }
+
+  #resetWith(code: number): void {
+    if (!this.#canSend || this.#isDelivered || this.#sendError !== undefined) return;
+    this.#failSend(new ViaductError("stream_reset", { detail: "Reset here" }));
+    this.#peer.node.command((machine, now) => machine.reset(this.#peer.session, this.id, code, now));
+  }
+
+  #stopWith(code: number): void {
+    if (!this.#canReceive || this.#receiveEnd !== "open") return;
+    this.#failReceive(new ViaductError("stream_stopped", { detail: "Stopped here" }));
+    this.#peer.node.command((machine, now) => machine.stop(this.#peer.session, this.id, code, now));
+  }
+
+  #failSend(error: ViaductError): void {
+    if (this.#sendError !== undefined || this.#isDelivered) return;
+    this.#sendError = error;
+    this.#delivered?.reject(error);
+    this.onWritable();
+  }
+
+  #failReceive(error: ViaductError): void {
+    if (this.#receiveEnd !== "open") return;
+    this.#receiveEnd = "failed";
+    this.#receiveError = error;
+    this.onReadable();
+  }
+
+  #end(error: ViaductError | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.onWritable();
+    if (error === undefined) this.#closed.resolve();
+    else this.#closed.reject(error);
+  }
+}
+
+/** What a number of the other side means. */
+function streamError(fallback: "stream_reset" | "stream_stopped", streamCode: number): ViaductError {
+  const code = errorCodeOfStreamCode(streamCode);
+  return code === undefined ? new ViaductError(fallback, { applicationCode: streamCode }) : new ViaductError(code);
+}
+
+function checkCode(applicationCode: number): void {
+  if (Number.isInteger(applicationCode) && applicationCode >= 0 && applicationCode <= 0xffffffff) return;
+  throw new RangeError(`Cannot use code as it must be an unsigned 32-bit number: current value is ${applicationCode}`);
+}
+
+/** Joins what is held with what came, with room for a whole message so that a large one is not copied each time. */
+function joined(held: Bytes, bytes: Bytes, size: number): Bytes {
+  const needed = held.length + bytes.length;
+  const spare = held.buffer.byteLength - held.byteOffset - held.length;
+  if (spare >= bytes.length && held.length > 4096 && OWN_BUFFERS.has(held.buffer)) {
+    const whole = new Uint8Array(held.buffer, held.byteOffset, needed);
+    whole.set(bytes, held.length);
+    return whole;
+  }
+  // No more than twice of what has arrived: a declared size alone allocates nothing.
+  const store = new Uint8Array(Math.max(needed, Math.min(size + 10, 2 * needed)));
+  OWN_BUFFERS.add(store.buffer);
+  store.set(held);
+  store.set(bytes, held.length);
+  return store.subarray(0, needed);
+}
+
+/** Buffers that `joined` made: only those may be written behind their view. */
+const OWN_BUFFERS = new WeakSet<ArrayBufferLike>();
