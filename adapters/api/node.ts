@@ -84,7 +84,7 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #parts: NodeParts<Extra>;
   readonly #bySession = new Map<SessionId, PeerHandle>();
   readonly #byId = new Map<NodeId, PeerHandle>();
-  readonly #dials = new Map<DialId, Deferred<SessionId>>();
+  readonly #dials = new Map<DialId, Deferred<PeerHandle>>();
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #responders = new Map<string, RequestHandler>();
   readonly #messageReaders = new Set<MessageReader>();
@@ -511,8 +511,11 @@ export class NodeHandle<Extra = never> implements Node {
   #onDialEnd(event: Extract<MachineEvent, { type: "connected" | "connectFailed" }>): void {
     const dial = this.#dials.get(event.dial);
     this.#dials.delete(event.dial);
-    if (event.type === "connected") dial?.resolve(event.session);
-    else dial?.reject(new ViaductError(event.code, event.detail === "" ? {} : { detail: event.detail }));
+    if (event.type === "connected") {
+      const peer = this.#bySession.get(event.session);
+      if (peer === undefined) dial?.reject(new ViaductError("closed", { detail: "The session ended at once" }));
+      else dial?.resolve(peer);
+    } else dial?.reject(new ViaductError(event.code, event.detail === "" ? {} : { detail: event.detail }));
   }
 
   #onRelay(event: Extract<MachineEvent, { type: "relay" }>): void {
@@ -592,7 +595,6 @@ export class NodeHandle<Extra = never> implements Node {
   // Private.
 
   async #connect(target: ConnectTarget, options: ConnectOptions): Promise<PeerHandle> {
-    if (target.id === this.id) this.#loopback ??= undefined;
     const { initMessage } = this.#parts.options;
     const dial = this.command((machine, now) =>
       machine.connect(
@@ -606,9 +608,9 @@ export class NodeHandle<Extra = never> implements Node {
         now,
       ),
     );
-    const outcome = deferred<SessionId>();
+    const outcome = deferred<PeerHandle>();
     this.#dials.set(dial, outcome);
-    const session = await waitFor(
+    const peer = await waitFor(
       outcome.promise,
       options.signal === undefined ? undefined : { signal: options.signal },
       this.runtime,
@@ -617,8 +619,8 @@ export class NodeHandle<Extra = never> implements Node {
         this.command((machine, now) => machine.cancelConnect(dial, now));
       },
     );
-    const peer = this.#bySession.get(session);
-    if (peer === undefined) throw new ViaductError("closed", { detail: "The session ended at once" });
+    // Refused right after the handshake, by a ban list or an `accept` that says no.
+    if (peer.error !== undefined) throw peer.error;
     return peer;
   }
 

@@ -93,6 +93,11 @@ export class PeerHandle implements Peer {
     return this.#unidirectionalReadable;
   }
 
+  /** Why the session ended, once it did. */
+  get error(): ViaductError | undefined {
+    return this.#error;
+  }
+
   async open(protocol: string | readonly string[], options: OpenOptions = {}): Promise<Stream> {
     return await this.#open(typeof protocol === "string" ? [protocol] : protocol, false, options);
   }
