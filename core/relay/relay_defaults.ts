@@ -36,8 +36,13 @@ export const DEFAULT_REGISTRY_CONFIG: RegistryConfig = Object.freeze({
 export const DEFAULT_RELAY_CONFIG: RelayConfig = Object.freeze({
   registry: DEFAULT_REGISTRY_CONFIG,
   classes: {
-    anonymous: { bytesPerSecond: 8 * 1024 * 1024, burstBytes: 16 * 1024 * 1024, circuitsMax: 64 },
-    token: { bytesPerSecond: 0, burstBytes: 0, circuitsMax: 256 },
+    anonymous: {
+      bytesPerSecond: 8 * 1024 * 1024,
+      burstBytes: 16 * 1024 * 1024,
+      circuitsMax: 64,
+      incomingCircuitsMax: 256,
+    },
+    token: { bytesPerSecond: 0, burstBytes: 0, circuitsMax: 256, incomingCircuitsMax: 1024 },
   },
   bytesPerSecond: 0,
   burstBytes: 0,
@@ -45,6 +50,8 @@ export const DEFAULT_RELAY_CONFIG: RelayConfig = Object.freeze({
   // At 1 MiB for each in the worst case (both directions full on both sides), 4 GiB: lower it where memory is short.
   circuitsMax: 4096,
   circuitsPerAddressMax: 256,
+  // Two nodes need one; a second one while the first has not been noticed to be dead.
+  circuitsPerPairMax: 8,
   // After a restart a client brings all its sessions back at once: the burst is a client's largest number of circuits.
   circuitOpensPerSecond: 32,
   // THREATS t-F8.

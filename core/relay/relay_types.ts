@@ -14,8 +14,10 @@ export interface ClassLimits {
   readonly bytesPerSecond: number;
   /** Bytes that it may send at once after a silence. */
   readonly burstBytes: number;
-  /** Circuits of a client at once, opened by it or to it. */
+  /** Circuits that a client has opened, at once. */
   readonly circuitsMax: number;
+  /** Circuits that others have opened to it, at once. */
+  readonly incomingCircuitsMax: number;
 }
 
 /** Policy and limits of a relay. Defaults: `DEFAULT_RELAY_CONFIG` in `core/relay/relay_defaults.ts`. */
@@ -30,6 +32,8 @@ export interface RelayConfig {
   /** Circuits at once, in all, and of one address. Programs on this machine are exempt from the second. */
   readonly circuitsMax: number;
   readonly circuitsPerAddressMax: number;
+  /** Circuits of one client to another, at once: nobody can use up what others may open to a client. */
+  readonly circuitsPerPairMax: number;
   /** Circuits that a client may open in a second; and that may fail, which tells it who is not here. THREATS t-F8. */
   readonly circuitOpensPerSecond: number;
   readonly circuitFailuresPerSecond: number;
@@ -50,7 +54,14 @@ export interface RelayConfig {
 }
 
 /** Why a relay could not help. */
-export type CircuitRefusal = "not_here" | "quota" | "limit" | "relay_full" | "going_away" | "protocol_violation";
+export type CircuitRefusal = 
+  | "not_here"
+  | "quota"
+  | "limit"
+  | "relay_full"
+  | "going_away"
+  | "refused"
+  | "protocol_violation";
 
 /** A client of a relay as a status page shows it. */
 export interface ClientFacts {
