@@ -1,0 +1,19 @@
+/**
+ * The `CryptoProvider` of Bun: native but for ChaCha20-Poly1305, which its `node:crypto` lacks; so AES-256-GCM is
+ * offered too, and preferred where the other side has it natively.
+ *
+ * @module
+ */
+
+import type { AeadKey, CipherName, CryptoProvider } from "../../core/crypto/provider.ts";
+import { nobleProvider } from "../../core/crypto/noble_provider.ts";
+import { nodeProvider } from "../node/crypto.ts";
+
+/** The provider of Bun. */
+export const bunProvider: CryptoProvider = Object.freeze({
+  ...nodeProvider,
+  name: "bun",
+  ciphers: Object.freeze(["aes-256-gcm", "chacha20-poly1305"] as const),
+  aeadKey: (cipher: CipherName, key: Uint8Array): AeadKey =>
+    cipher === "aes-256-gcm" ? nodeProvider.aeadKey(cipher, key) : nobleProvider.aeadKey(cipher, key),
+});

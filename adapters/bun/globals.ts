@@ -1,0 +1,86 @@
+/**
+ * The few parts of Bun that the adapter uses, declared here so that every type checker knows them.
+ * https://bun.sh/docs/api/tcp
+ *
+ * @module
+ */
+
+/** A TCP socket. */
+export interface BunSocket<Data> {
+  data: Data;
+  readonly remoteAddress: string;
+  readonly remotePort?: number;
+  write(bytes: Uint8Array, offset?: number, length?: number): number;
+  end(): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  setNoDelay(isOn?: boolean): boolean;
+}
+
+/** What a TCP socket tells. */
+export interface BunSocketHandlers<Data> {
+  open?(socket: BunSocket<Data>): void;
+  data(socket: BunSocket<Data>, bytes: Uint8Array): void;
+  drain(socket: BunSocket<Data>): void;
+  close(socket: BunSocket<Data>, error?: Error): void;
+  error(socket: BunSocket<Data>, error: Error): void;
+  end?(socket: BunSocket<Data>): void;
+  connectError?(socket: BunSocket<Data>, error: Error): void;
+}
+
+/** A WebSocket of a server. */
+export interface BunServerSocket<Data> {
+  data: Data;
+  readonly remoteAddress: string;
+  readonly readyState: number;
+  sendBinary(bytes: Uint8Array): number;
+  getBufferedAmount(): number;
+  close(code?: number): void;
+  terminate(): void;
+}
+
+/** A server of HTTP and WebSockets. */
+export interface BunServer<Data> {
+  readonly port: number;
+  upgrade(request: Request, options: { data: Data }): boolean;
+  requestIP(request: Request): { address: string; port: number } | null;
+  stop(isForced?: boolean): Promise<void>;
+}
+
+/** Bun, as far as it is used. */
+export interface BunNamespace {
+  connect<Data>(options: {
+    hostname: string;
+    port: number;
+    data: Data;
+    socket: BunSocketHandlers<Data>;
+    allowHalfOpen?: boolean;
+  }): Promise<BunSocket<Data>>;
+  listen<Data>(options: {
+    hostname: string;
+    port: number;
+    data?: Data;
+    socket: BunSocketHandlers<Data>;
+    allowHalfOpen?: boolean;
+  }): { readonly port: number; stop(isForced?: boolean): void };
+  serve<Data>(options: {
+    hostname: string;
+    port: number;
+    idleTimeout?: number;
+    fetch(request: Request, server: BunServer<Data>): Response | Promise<Response> | undefined;
+    websocket: {
+      maxPayloadLength: number;
+      backpressureLimit: number;
+      idleTimeout: number;
+      perMessageDeflate: boolean;
+      open(socket: BunServerSocket<Data>): void;
+      message(socket: BunServerSocket<Data>, data: string | Uint8Array): void;
+      drain(socket: BunServerSocket<Data>): void;
+      close(socket: BunServerSocket<Data>): void;
+    };
+  }): BunServer<Data>;
+}
+
+/** The namespace of the running Bun. */
+export const bun: BunNamespace = (globalThis as unknown as { Bun: BunNamespace }).Bun;

@@ -1,0 +1,19 @@
+/**
+ * Viaduct for Bun.
+ *
+ * @module
+ */
+
+import { createNodeOn } from "../api/create_node.ts";
+import type { Node, NodeOptions } from "../api/types.ts";
+import { bunRuntime } from "./runtime.ts";
+
+export type * from "../api/types.ts";
+export { DEFAULT_LIMITS } from "../api/options.ts";
+export { type ErrorCode, ERRORS, ViaductError } from "../../core/error.ts";
+export { bunRuntime } from "./runtime.ts";
+
+/** Makes a node. It runs until `close`; see `NodeOptions` for what it can do. */
+export function createNode(options: NodeOptions = {}): Promise<Node> {
+  return createNodeOn(bunRuntime(), options);
+}

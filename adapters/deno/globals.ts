@@ -1,0 +1,49 @@
+/**
+ * The few parts of Deno that the adapter uses, declared here so that every type checker knows them.
+ * https://docs.deno.com/api/deno/
+ *
+ * @module
+ */
+
+/** A TCP connection. */
+export interface DenoConnection {
+  readonly remoteAddr: { readonly transport: string; readonly hostname: string; readonly port: number };
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+  setNoDelay(isOn?: boolean): void;
+}
+
+/** A TCP listener. */
+export interface DenoListener extends AsyncIterable<DenoConnection> {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  close(): void;
+}
+
+/** An HTTP server. */
+export interface DenoServer {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  shutdown(): Promise<void>;
+}
+
+/** Facts of an HTTP request. */
+export interface DenoRequestInfo {
+  readonly remoteAddr: { readonly hostname: string; readonly port: number };
+}
+
+/** Deno, as far as it is used. */
+export interface DenoNamespace {
+  connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<DenoConnection>;
+  listen(options: { hostname: string; port: number }): DenoListener;
+  serve(
+    options: { hostname: string; port: number; onListen: (facts: { port: number }) => void; signal?: AbortSignal },
+    handler: (request: Request, info: DenoRequestInfo) => Response | Promise<Response>,
+  ): DenoServer;
+  upgradeWebSocket(request: Request): { socket: WebSocket; response: Response };
+  refTimer(id: number): void;
+  unrefTimer(id: number): void;
+}
+
+/** The namespace of the running Deno. */
+export const deno: DenoNamespace = (globalThis as unknown as { Deno: DenoNamespace }).Deno;

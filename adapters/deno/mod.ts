@@ -1,0 +1,19 @@
+/**
+ * Viaduct for Deno.
+ *
+ * @module
+ */
+
+import { createNodeOn } from "../api/create_node.ts";
+import type { Node, NodeOptions } from "../api/types.ts";
+import { denoRuntime } from "./runtime.ts";
+
+export type * from "../api/types.ts";
+export { DEFAULT_LIMITS } from "../api/options.ts";
+export { type ErrorCode, ERRORS, ViaductError } from "../../core/error.ts";
+export { denoRuntime } from "./runtime.ts";
+
+/** Makes a node. It needs `--allow-net` for the hosts that it listens on and dials. */
+export function createNode(options: NodeOptions = {}): Promise<Node> {
+  return createNodeOn(denoRuntime(), options);
+}
