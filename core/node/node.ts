@@ -439,15 +439,19 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
           peer.closeNow({ code: "going_away" }, now);
           return;
         }
-        // The side that dialled shows a peer to the application if it was the application that dialled.
-        if (!this.#offer(event, now) && !event.isInitiator) peer.show();
-        if (event.remoteId !== undefined) this.#connects.onSession(event.remoteId, event.session, now);
+        const isConsumed = this.#offer(event, now);
+        // Of an own dial `connected` follows and tells whose it was; only then is it known who wants to hear of it.
+        if (event.isInitiator) return;
+        if (!isConsumed) peer.show();
+        this.#satisfy(peer, now);
         return;
       }
-      case "connected":
-        if (this.#offer(event, now)) return;
-        if (!this.#connects.onConnected(event.dial, event.session, now)) this.#peers.get(event.session)?.show();
+      case "connected": {
+        const peer = this.#peers.get(event.session);
+        if (!this.#offer(event, now) && !this.#connects.onConnected(event.dial, event.session, now)) peer?.show();
+        if (peer !== undefined) this.#satisfy(peer, now);
         return;
+      }
       case "dialFailed":
         if (!this.#offer(event, now)) this.#connects.onDialFailed(event.dial, event.code, event.detail, now);
         return;
@@ -455,6 +459,12 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
         this.#offer(event, now);
         return;
     }
+  }
+
+  /** Whoever else seeks this node has found it. */
+  #satisfy(peer: Peer, now: Instant): void {
+    const { remoteId, session } = peer.facts;
+    if (remoteId !== undefined) this.#connects.onSession(remoteId, session, now);
   }
 
   #onSessionEvent(event: Extract<EndpointEvent, { type: "session" }>, now: Instant): void {
