@@ -35,6 +35,8 @@ export const RELAY_REMOTE_BYTES_MAX = 128;
 /** Bytes of an id as a record carries it: the Ed25519 public key. */
 export const RELAY_KEY_BYTES = 32;
 
+const NAME = /^[a-z0-9-]{3,32}$/;
+
 const KIND_REGISTER = 0x01;
 const KIND_WATCH = 0x02;
 const KIND_RELEASE = 0x03;
@@ -141,6 +143,11 @@ export type RelayRecord = RegisteredRecord | RefusedRecord | PresenceRecord | Dr
 
 /** Any record of the control stream. */
 export type ControlRecord = ClientRecord | RelayRecord;
+
+/** Whether a text is a name in its one form. PROTOCOL §10.4. */
+export function isRelayName(text: string): boolean {
+  return NAME.test(text);
+}
 
 /** Encodes a record with its length in front. Throws `RangeError` when a field is longer than PROTOCOL §10.2 allows. */
 export function encodeControlRecord(record: ControlRecord): Bytes {
