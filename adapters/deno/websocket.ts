@@ -31,10 +31,10 @@ export function listenDenoWebSocket(
         : "There is no WebSocket at this path";
     if (refusal !== undefined) return new Response(`${refusal}\n`, { status: 403 });
     if (open.size >= pipesMax) return new Response("Too many connections\n", { status: 503 });
+    const { hostname, port } = info.remoteAddr; // Not to be had after the upgrade.
     const { socket, response } = deno.upgradeWebSocket(request);
     socket.binaryType = "arraybuffer";
     open.add(socket);
-    const { hostname, port } = info.remoteAddr;
     socket.onopen = () => {
       const remote = formatAddress({ scheme: "ws", host: hostname, port, path: "/" });
       const pipe = new WebSocketClientPipe(socket, remote, hostname);
