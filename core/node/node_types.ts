@@ -231,6 +231,8 @@ export type NodeEvent =
     }
   | RelayEvent
   | { readonly type: "presence"; readonly change: "joined" | "left"; readonly node: PresenceNode }
+  /** A relay has told all who are there, or, if truncated, as many as it tells. */
+  | { readonly type: "presenceComplete"; readonly isTruncated: boolean }
   /** A relay has told everybody who is there, or as many as it tells. */
   | { readonly type: "presenceComplete"; readonly isTruncated: boolean }
   | { readonly type: "closed" };
