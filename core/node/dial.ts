@@ -7,10 +7,13 @@
  * @module
  */
 
+import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
+import { ERRORS } from "../error.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { DialId, PipeId } from "./endpoint_types.ts";
+import type { SessionEntry } from "./session_entry.ts";
 
 /** The next address is tried beside the last one after this long. RFC 8305 §8. */
 const ATTEMPT_DELAY_MS = 250;
@@ -24,54 +27,63 @@ const WEIGHT: Partial<Record<ErrorCode, number>> = {
   refused: 7,
   version: 6,
   limit: 5,
+  going_away: 5,
   handshake_failed: 4,
   handshake_timeout: 3,
   permission: 3,
+  address_invalid: 3,
   unsupported: 2,
   timeout: 1,
 };
 
-/** An attempt to connect. */
-export class Dial {
+/** What an attempt begins with. */
+export interface DialFacts {
   readonly id: DialId;
-  /** The key that must answer, if any. */
+  /** Who must answer, if anybody in particular; and the same as a key. */
+  readonly remoteId: NodeId | undefined;
   readonly remoteKey: Bytes | undefined;
   readonly isAnonymous: boolean;
   readonly initMessage: Bytes | undefined;
   /** Addresses in the order they are tried. */
   readonly addresses: readonly string[];
+  readonly timeoutMs: number;
+}
+
+/** An attempt to connect. */
+export class Dial {
+  readonly id: DialId;
+  readonly remoteId: NodeId | undefined;
+  readonly remoteKey: Bytes | undefined;
+  readonly isAnonymous: boolean;
+  readonly initMessage: Bytes | undefined;
+  readonly addresses: readonly string[];
   /** When the attempt as a whole is given up. */
   readonly deadline: Instant;
   /** Pipes being dialled or shaking hands for it, with their addresses. */
   readonly pipes: Map<PipeId, string> = new Map();
+  /** A session with the node that has no path: it is resumed rather than doubled. */
+  waitsFor: SessionEntry | undefined;
   #nextAddress = 0;
   #nextAt: Instant;
-  #code: ErrorCode = "dial_failed";
+  /** Until when the node's own session may come up, which it said goes first. */
+  #awaitUntil: Instant;
+  #code: ErrorCode | undefined;
   readonly #details: string[] = [];
 
-  constructor(
-    options: {
-      id: DialId;
-      remoteKey: Bytes | undefined;
-      isAnonymous: boolean;
-      initMessage: Bytes | undefined;
-      addresses: readonly string[];
-      timeoutMs: number;
-    },
-    now: Instant,
-  ) {
-    this.id = options.id;
-    this.remoteKey = options.remoteKey;
-    this.isAnonymous = options.isAnonymous;
-    this.initMessage = options.initMessage;
-    this.addresses = options.addresses;
-    this.deadline = now + options.timeoutMs;
-    this.#nextAt = now;
+  constructor(facts: DialFacts, now: Instant) {
+    this.id = facts.id;
+    this.remoteId = facts.remoteId;
+    this.remoteKey = facts.remoteKey;
+    this.isAnonymous = facts.isAnonymous;
+    this.initMessage = facts.initMessage;
+    this.addresses = facts.addresses;
+    this.deadline = now + facts.timeoutMs;
+    this.#nextAt = this.#awaitUntil = now;
   }
 
   /** The address to try now, if one is due. */
   takeAddress(now: Instant): string | undefined {
-    if (now < this.#nextAt || this.pipes.size >= PARALLEL_MAX) return undefined;
+    if (this.waitsFor !== undefined || now < this.#nextAt || this.pipes.size >= PARALLEL_MAX) return undefined;
     const address = this.addresses[this.#nextAddress];
     if (address === undefined) return undefined;
     this.#nextAddress++;
@@ -82,23 +94,41 @@ export class Dial {
   /** A pipe came to nothing: the next address is due at once. */
   onFailure(pipe: PipeId, code: ErrorCode, detail: string, now: Instant): void {
     const address = this.pipes.get(pipe);
+    if (address === undefined) return;
     this.pipes.delete(pipe);
-    if ((WEIGHT[code] ?? 0) > (WEIGHT[this.#code] ?? 0)) this.#code = code;
-    if (this.#details.length < 16) this.#details.push(address === undefined ? detail : `${address}: ${detail}`);
+    if (this.#code === undefined || (WEIGHT[code] ?? 0) > (WEIGHT[this.#code] ?? 0)) this.#code = code;
+    const reason = detail === "" ? ERRORS[code].message : detail;
+    this.#details.push(address === "" ? reason : `${address}: ${reason}`);
     this.#nextAt = now;
   }
 
-  /** Whether nothing is left to try or to wait for. */
-  get isExhausted(): boolean {
-    return this.pipes.size === 0 && this.#nextAddress >= this.addresses.length;
+  /** The node refused because a session of its own goes first: that one is waited for. */
+  awaitOther(until: Instant): void {
+    this.#awaitUntil = until;
   }
 
-  get failure(): { code: ErrorCode; detail: string } {
-    return { code: this.#code, detail: this.#details.join("; ").slice(0, DETAIL_LENGTH_MAX) };
+  /** Whether nothing is left to try or to wait for. */
+  isExhausted(now: Instant): boolean {
+    return this.#isOutOfPipes && now >= this.#awaitUntil;
+  }
+
+  /** Why it came to nothing; `code` where the attempt itself says. */
+  failure(code?: ErrorCode): { readonly code: ErrorCode; readonly detail: string } {
+    const detail = this.#details.join("; ").slice(0, DETAIL_LENGTH_MAX);
+    // Somebody else answered: that says more than that it took too long.
+    if (this.#code === "identity_mismatch") return { code: this.#code, detail };
+    const fallback = this.addresses.length === 0 && this.#code === undefined ? "unreachable" : "dial_failed";
+    return { code: code ?? this.#code ?? fallback, detail };
   }
 
   pollTimeout(): Instant {
+    if (this.waitsFor !== undefined) return this.deadline;
+    if (this.#isOutOfPipes) return Math.min(this.deadline, this.#awaitUntil);
     const isMore = this.#nextAddress < this.addresses.length && this.pipes.size < PARALLEL_MAX;
     return Math.min(this.deadline, isMore ? this.#nextAt : NEVER);
+  }
+
+  get #isOutOfPipes(): boolean {
+    return this.waitsFor === undefined && this.pipes.size === 0 && this.#nextAddress >= this.addresses.length;
   }
 }

@@ -1,32 +1,31 @@
 /**
- * The endpoint: pipes in, sessions out. It shakes hands, demultiplexes packages by connection id, dials, brings
- * sessions back to a path after the death of the last one, and keeps the limits that hold before anybody is trusted.
- * PROTOCOL §3 and §6.
+ * The endpoint: pipes in, sessions out. It demultiplexes packages by connection id and puts the parts together that
+ * shake hands, dial, and bring sessions back to a path after the death of the last one. PROTOCOL §3 and §6.
  *
  * The invariant to hold: two nodes have one session; every dial ends with one event; nothing a stranger sends costs
  * more than its pipe.
  *
+ * The four kinds of method: `handle…` takes what happened outside, commands are verbs, `poll…` gives outputs, nouns
+ * are reads. After any of the first two: drain `pollTransmit`, then `pollEvent`, then read `pollTimeout`.
+ *
  * @module
  */
 
-import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
-import { connectionIdOf } from "../connection/package_protection.ts";
-import type { PathId, ReadResult, SessionEvent, StreamId } from "../connection/session_types.ts";
 import { EventQueue } from "../connection/event_queue.ts";
-import type { CloseOptions } from "../connection/session.ts";
-import { Session } from "../connection/session.ts";
+import { connectionIdOf } from "../connection/package_protection.ts";
+import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
+import type { ReadResult, StreamId } from "../connection/session_types.ts";
+import type { CloseOptions, Session } from "../connection/session.ts";
 import { equalBytes } from "../crypto/constant_time.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { NodeId } from "../crypto/identity.ts";
-import { decodeNodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import { ERRORS, errorCodeOfWire } from "../error.ts";
-import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
+import type { Environment, Instant, Machine } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
-import { CLEAR_VERSION, encodeClearPackage, PACKAGE_BYTES_MAX, PROTECTED_VERSION } from "../wire/package.ts";
+import { CLEAR_VERSION, PROTECTED_VERSION } from "../wire/package.ts";
 import type { ClearMessage } from "./clear_messages.ts";
-import { decodeClearMessage, encodeClearMessage, PATTERN_NUMBERS } from "./clear_messages.ts";
-import { Dial } from "./dial.ts";
+import { decodeClearMessage } from "./clear_messages.ts";
+import { Dialler } from "./dialler.ts";
 import type {
   DialId,
   DialOptions,
@@ -35,51 +34,44 @@ import type {
   EndpointEvent,
   EndpointInput,
   EndpointOutput,
+  EndpointStats,
   PipeId,
   SessionId,
 } from "./endpoint_types.ts";
-import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
-import { Handshake, patternOfNumber, resetTokenOf } from "./handshake.ts";
-import { INIT_MESSAGE_BYTES_MAX, INSTANCE_BYTES } from "./handshake_payload.ts";
+import type { HandshakeContext } from "./handshake.ts";
+import { resetTokenOf } from "./handshake.ts";
+import { INSTANCE_BYTES } from "./handshake_payload.ts";
+import type { HandshakeOutcome } from "./handshakes.ts";
+import { Handshakes } from "./handshakes.ts";
 import type { PipeState } from "./pipe_table.ts";
 import { PipeTable } from "./pipe_table.ts";
+import { Resume } from "./resumer.ts";
 import type { SessionEntry } from "./session_entry.ts";
-import { Resume } from "./session_entry.ts";
-import { TimerHeap } from "./timer_heap.ts";
+import { SessionTable } from "./session_table.ts";
 
-/** Two sessions this close in time were dialled by both sides at once. PROTOCOL §3.6. */
-const SIMULTANEOUS_MS = 10_000;
+/** Bytes of a partial package that a stranger may leave with us: every handshake package is at most 548 bytes long. */
+const STRANGER_BYTES_MAX = 2048;
 
-type HandshakeMessage = Extract<ClearMessage, { type: "handshake" }>;
+type Established = Extract<HandshakeOutcome, { type: "established" }>;
 
 /** An endpoint. */
 export class Endpoint implements Machine<EndpointInput, EndpointOutput, EndpointEvent> {
   readonly #config: EndpointConfig;
-  readonly #env: Environment;
   readonly #context: HandshakeContext;
   readonly #pipes: PipeTable;
-  readonly #sessions = new Map<SessionId, SessionEntry>();
-  readonly #byConnectionId = new Map<number, SessionEntry>();
-  readonly #byRemoteId = new Map<NodeId, SessionEntry>();
-  readonly #dials = new Map<DialId, Dial>();
-  /** Pipes under way for a session that lost its path. */
-  readonly #resuming = new Map<PipeId, SessionEntry>();
+  readonly #sessions: SessionTable;
+  readonly #handshakes: Handshakes;
+  readonly #dialler: Dialler;
   readonly #banned = new Set<NodeId>();
   readonly #outputs = new EventQueue<EndpointOutput>();
   readonly #events = new EventQueue<EndpointEvent>();
-  /** Sessions that may have something to send, in turn. */
-  readonly #dirty = new Set<SessionEntry>();
-  readonly #timers = new TimerHeap();
-  readonly #scratch = new Uint8Array(PACKAGE_BYTES_MAX);
-  readonly #dropped: Record<string, number> = {};
-  #nextSession: SessionId = 1;
-  #nextDial: DialId = 1;
-  #resetsLeft: number;
-  #resetsSince: Instant;
+  readonly #dropped = new Map<string, number>();
+  #isClosed = false;
+  #resetsLeft = 0;
+  #resetsSince: Instant = Number.NEGATIVE_INFINITY;
 
-  constructor(config: EndpointConfig, env: Environment, now: Instant) {
+  constructor(config: EndpointConfig, env: Environment, _now: Instant) {
     this.#config = { ...config, session: { ...DEFAULT_SESSION_CONFIG, ...config.session } };
-    this.#env = env;
     const instance = new Uint8Array(INSTANCE_BYTES);
     env.random(instance);
     this.#context = {
@@ -90,93 +82,105 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       resetKey: deriveKey(env.crypto, config.identity.seed, "stateless reset"),
       env,
     };
-    this.#pipes = new PipeTable(config.limits, env);
-    this.#resetsLeft = config.limits.resetsPerSecondMax;
-    this.#resetsSince = now;
+    this.#pipes = new PipeTable(config.limits, env, this.#outputs);
+    const shared = { config: this.#config, env, pipes: this.#pipes, events: this.#events, banned: this.#banned };
+    this.#sessions = new SessionTable(shared);
+    this.#handshakes = new Handshakes({ ...shared, context: this.#context, sessions: this.#sessions });
+    this.#dialler = new Dialler({ ...shared, sessions: this.#sessions, handshakes: this.#handshakes });
   }
 
   // What happened outside.
 
   handleInput(input: EndpointInput, now: Instant): void {
     switch (input.type) {
-      case "pipeOpened":
-        this.#onPipeOpened(input, now);
-        return;
-      case "pipeFailed":
-        this.#onPipeFailed(input.pipe, input.code, input.detail, now);
-        return;
-      case "pipeClosed":
-        this.#onPipeClosed(input.pipe, now);
-        return;
       case "pipeData":
         this.#onPipeData(input.pipe, input.bytes, now);
-        return;
+        break;
+      case "pipeOpened":
+        this.#onPipeOpened(input, now);
+        break;
+      case "pipeFailed":
+        this.#onPipeFailed(input.pipe, input.code, input.detail, now);
+        break;
+      case "pipeClosed":
+        this.#onPipeClosed(input.pipe, now);
+        break;
       default:
         this.#onPipeWritable(input.pipe, input.type === "pipeWritable");
     }
+    this.#settle(now);
   }
 
   handleTimeout(now: Instant): void {
-    for (const pipe of this.#pipes.takeOverdue(now)) this.#failPipe(pipe, "handshake_timeout", "", now);
-    for (const dial of [...this.#dials.values()]) {
-      if (now >= dial.deadline) this.#failDial(dial, "timeout", now);
-      else this.#advanceDial(dial, now);
-    }
     for (;;) {
-      const key = this.#timers.takeDue(now);
-      if (key === undefined) return;
-      const entry = this.#sessions.get(key);
-      if (entry === undefined) continue;
-      entry.session.handleTimeout(now);
-      if (now >= entry.resume.at) this.#continueResume(entry, now);
-      this.#touch(entry, now);
+      const pipe = this.#pipes.takeOverdue(now);
+      if (pipe === undefined) break;
+      this.#onPipeOverdue(pipe, now);
     }
+    this.#handshakes.handleTimeout(now);
+    this.#dialler.handleTimeout(now);
+    this.#sessions.handleTimeout(now);
+    this.#settle(now);
   }
 
-  // Commands about pipes and sessions.
+  // Commands about pipes, dials and sessions.
 
   /** Numbers a pipe that was accepted, or one that the owner feeds itself. */
   allocatePipe(): PipeId {
     return this.#pipes.allocate();
   }
 
-  /** Dials a node; `connected` or `dialFailed` follows. */
+  /**
+   * Dials a node; `connected` or `dialFailed` follows. A session with the node that is there already is the answer; one
+   * that lost its paths is brought back with these addresses.
+   */
   dial(target: DialTarget, options: DialOptions, now: Instant): DialId {
-    const dial = this.#newDial(target.id, target.addresses, options, now);
-    if (dial !== undefined) this.#advanceDial(dial, now);
-    return this.#nextDial - 1;
+    const id = this.#dialler.dial(target, options, now);
+    this.#settle(now);
+    return id;
   }
 
-  /** Shakes hands over a pipe that is open already, such as a circuit. */
+  /** Shakes hands over a pipe that is open already, such as a circuit; the pipe is the endpoint's from here on. */
   dialOnPipe(pipe: PipeId, target: { readonly id?: NodeId }, options: DialOptions, now: Instant): DialId {
-    const dial = this.#newDial(target.id, [], options, now);
-    if (dial !== undefined) {
-      const state = this.#pipes.get(pipe);
-      dial.pipes.set(pipe, state?.facts.remote ?? "");
-      if (state === undefined) this.#onPipeFailed(pipe, "dial_failed", "The pipe is gone", now);
-      else this.#beginHandshake(state, dial, now);
-    }
-    return this.#nextDial - 1;
+    const id = this.#dialler.dialOnPipe(this.#pipes.get(pipe), target.id, options, now);
+    this.#settle(now);
+    return id;
   }
 
   /** Gives a dial up; nothing follows. */
-  cancelDial(id: DialId, _now: Instant): void {
-    const dial = this.#dials.get(id);
-    if (dial !== undefined) this.#endDial(dial, undefined);
+  cancelDial(id: DialId, now: Instant): void {
+    this.#dialler.cancel(id);
+    this.#settle(now);
   }
 
-  /** Makes an open pipe a path of a session. */
+  /** Makes an open pipe a path of a session; `false`, and the pipe is destroyed, when it cannot be one. */
   attachOnPipe(session: SessionId, pipe: PipeId, now: Instant): boolean {
     const entry = this.#sessions.get(session);
     const state = this.#pipes.get(pipe);
-    const path = state === undefined ? undefined : entry?.session.openPath(state.facts, now);
-    if (entry === undefined || state === undefined || path === undefined) {
-      if (state !== undefined) this.#dropPipe(state, "destroy");
-      return false;
-    }
-    this.#bind(state, entry, path);
-    this.#touch(entry, now);
-    return true;
+    const isFree = state !== undefined && state.binding === undefined && state.pending === undefined;
+    const isAttached = isFree && entry !== undefined && this.#sessions.attach(entry, state, now);
+    if (isFree && !isAttached) this.#pipes.drop(pipe, "destroy");
+    this.#settle(now);
+    return isAttached;
+  }
+
+  /** Adds addresses at which a session can be resumed. */
+  addAddresses(session: SessionId, addresses: readonly string[]): void {
+    this.#sessions.get(session)?.resume.addAddresses(addresses);
+  }
+
+  /** Lets somebody in who asked by `incoming`. `false` when nobody waits any more. */
+  acceptIncoming(session: SessionId, now: Instant): boolean {
+    const isDone = this.#handshakes.accept(session, now);
+    this.#settle(now);
+    return isDone;
+  }
+
+  /** Turns somebody away who asked by `incoming`. `false` when nobody waits any more. */
+  refuseIncoming(session: SessionId, code: ErrorCode, now: Instant): boolean {
+    const isDone = this.#handshakes.decline(session, code);
+    this.#settle(now);
+    return isDone;
   }
 
   /** Ends a session and tells the peer; its `closed` event follows. */
@@ -184,10 +188,33 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#withSession(session, now, (engine) => engine.close(options, now));
   }
 
+  /** Ends a session without a word to the peer; its `closed` event follows. */
+  dropSession(session: SessionId, code: ErrorCode, now: Instant): void {
+    this.#withSession(session, now, (engine) => engine.drop(code, now));
+  }
+
+  /** Ends all sessions and dials and takes no more: once nothing is left to transmit the endpoint is empty. */
+  closeAll(options: CloseOptions, now: Instant): void {
+    this.#isClosed = true;
+    this.#dialler.close("closed");
+    for (const pipe of this.#pipes.all()) {
+      if (pipe.binding !== undefined) continue;
+      if (pipe.pending === undefined) this.#pipes.drop(pipe.id, "destroy");
+      else this.#handshakes.end(pipe.pending, "going_away");
+    }
+    for (const entry of this.#sessions.all()) {
+      // One that the peer ended already only waits to be read.
+      if (entry.session.isClosed) entry.session.drop(options.code, now);
+      else entry.session.close(options, now);
+      this.#sessions.touch(entry, now);
+    }
+    this.#settle(now);
+  }
+
   /** Refuses a node from now on and ends its session. */
   ban(id: NodeId, now: Instant): void {
     this.#banned.add(id);
-    const entry = this.#byRemoteId.get(id);
+    const entry = this.#sessions.ofNode(id);
     if (entry !== undefined) this.closeSession(entry.id, { code: "banned" }, now);
   }
 
@@ -199,7 +226,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     return this.#banned.has(id);
   }
 
-  // Commands of a session, passed through.
+  // Commands of a session, passed through. For a session that is over they do nothing.
 
   openStream(
     session: SessionId,
@@ -212,7 +239,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   write(session: SessionId, stream: StreamId, bytes: Uint8Array, _now: Instant): number {
     const entry = this.#sessions.get(session);
     if (entry === undefined) return 0;
-    this.#dirty.add(entry);
+    this.#sessions.markDirty(entry);
     return entry.session.write(stream, bytes);
   }
 
@@ -220,6 +247,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     return this.#sessions.get(session)?.session.writeRoom(stream) ?? 0;
   }
 
+  /** Asks for a `writable` event when there is room again. */
   awaitRoom(session: SessionId, stream: StreamId): void {
     this.#sessions.get(session)?.session.awaitRoom(stream);
   }
@@ -227,7 +255,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   read(session: SessionId, stream: StreamId): ReadResult {
     const entry = this.#sessions.get(session);
     if (entry === undefined) return undefined;
-    this.#dirty.add(entry);
+    this.#sessions.markDirty(entry);
     return entry.session.read(stream);
   }
 
@@ -265,17 +293,11 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     for (;;) {
       const output = this.#outputs.shift();
       if (output !== undefined) return output;
-      const entry = this.#dirty.values().next().value;
-      if (entry === undefined) return undefined;
-      this.#dirty.delete(entry);
-      const sent = entry.session.pollTransmit(now);
-      if (sent === undefined) {
-        this.#settle(entry, now);
-        continue;
-      }
-      this.#dirty.add(entry); // Behind the others: sessions take turns.
-      const pipe = entry.pipes.get(sent.path);
-      if (pipe !== undefined) return { type: "send", pipe, bytes: sent.bytes };
+      const sent = this.#sessions.pollTransmit(now);
+      // What a session's last package causes, such as the end of its pipes, comes behind it.
+      this.#settle(now);
+      if (sent !== undefined) return sent;
+      if (this.#outputs.size === 0) return undefined;
     }
   }
 
@@ -284,19 +306,20 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   }
 
   pollTimeout(): Instant {
-    let at = Math.min(this.#timers.earliest, this.#pipes.pollTimeout());
-    for (const dial of this.#dials.values()) at = Math.min(at, dial.pollTimeout());
-    return at;
+    const ofPipes = Math.min(this.#pipes.pollTimeout(), this.#handshakes.pollTimeout());
+    return Math.min(this.#sessions.pollTimeout(), this.#dialler.pollTimeout(), ofPipes);
   }
 
   // Reads.
 
+  /** The engine of a session, for reads; commands go through the endpoint, which must know of them. */
   session(id: SessionId): Session | undefined {
     return this.#sessions.get(id)?.session;
   }
 
+  /** The session with a node. Sessions of an anonymous initiator are nobody's. */
   sessionOf(id: NodeId): SessionId | undefined {
-    return this.#byRemoteId.get(id)?.id;
+    return this.#sessions.ofNode(id)?.id;
   }
 
   remoteIdOf(session: SessionId): NodeId | undefined {
@@ -308,626 +331,288 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   }
 
   sessions(): IterableIterator<SessionId> {
-    return this.#sessions.keys();
+    return this.#sessions.ids();
   }
 
   /** The session that a pipe carries. */
   sessionOfPipe(pipe: PipeId): SessionId | undefined {
-    return this.#pipes.get(pipe)?.session;
+    return this.#pipes.get(pipe)?.binding?.entry.id;
   }
 
-  stats(): {
-    readonly sessions: number;
-    readonly pipes: number;
-    readonly handshakes: number;
-    readonly dials: number;
-    readonly dropped: Readonly<Record<string, number>>;
-  } {
+  stats(): EndpointStats {
     return {
       sessions: this.#sessions.size,
       pipes: this.#pipes.size,
       handshakes: this.#pipes.unprovenCount,
-      dials: this.#dials.size,
-      dropped: { ...this.#dropped },
+      dials: this.#dialler.size,
+      dropped: Object.fromEntries(this.#dropped),
     };
   }
 
   // Pipes.
 
   #onPipeOpened(input: Extract<EndpointInput, { type: "pipeOpened" }>, now: Instant): void {
-    const resuming = this.#resuming.get(input.pipe);
-    const dial = this.#dialOfPipe(input.pipe);
-    if (input.isDialled && resuming === undefined && dial === undefined) {
-      this.#outputs.push({ type: "destroy", pipe: input.pipe }); // Given up meanwhile.
-      return;
-    }
-    const pipe = this.#pipes.open({ ...input, id: input.pipe }, now);
+    const resuming = this.#sessions.resumer.entryOf(input.pipe);
+    const dial = this.#dialler.ofPipe(input.pipe);
+    // A pipe that was dialled and is wanted no more; the owner's own virtual pipes were never asked for.
+    const isStray = input.isDialled && resuming === undefined && dial === undefined && input.kind !== "relay";
+    const pipe = isStray || this.#isClosed ? undefined : this.#pipes.open(input, now);
     if (pipe === undefined) {
-      this.#drop("pipes");
+      if (!isStray) this.#count("pipes");
       this.#outputs.push({ type: "destroy", pipe: input.pipe });
-      if (input.isDialled) this.#onPipeFailed(input.pipe, "limit", "Too many pipes are open", now);
-    } else if (resuming !== undefined) this.attachOnPipe(resuming.id, pipe.id, now);
-    else if (dial !== undefined) this.#beginHandshake(pipe, dial, now);
+      if (!isStray) this.#onPipeFailed(input.pipe, "limit", "Too many pipes are open", now);
+    } else if (resuming !== undefined) {
+      if (!this.#sessions.attach(resuming, pipe, now)) {
+        this.#pipes.drop(pipe.id, "destroy");
+        this.#onPipeFailed(pipe.id, "limit", "", now);
+      }
+    } else if (dial !== undefined) this.#handshakes.begin(pipe, dial, now);
   }
 
+  /** A pipe that was being dialled comes to nothing. */
   #onPipeFailed(id: PipeId, code: ErrorCode, detail: string, now: Instant): void {
-    const entry = this.#resuming.get(id);
+    const entry = this.#sessions.resumer.entryOf(id);
     if (entry !== undefined) {
-      this.#resuming.delete(id);
-      entry.resume.onFailure(this.#env.jitter(), now);
-      this.#touch(entry, now);
+      this.#sessions.resumer.onFailure(entry, now);
+      this.#sessions.markDirty(entry);
     }
-    const dial = this.#dialOfPipe(id);
-    if (dial === undefined) return;
-    dial.onFailure(id, code, detail, now);
-    this.#advanceDial(dial, now);
+    this.#dialler.onPipeLost(id, code, detail, now);
   }
 
   #onPipeClosed(id: PipeId, now: Instant): void {
     const pipe = this.#pipes.get(id);
-    if (pipe === undefined) return;
-    this.#pipes.remove(pipe);
-    pipe.handshake?.destroy();
-    if (pipe.session === undefined) {
-      this.#onPipeFailed(id, "handshake_failed", "The other side closed the connection", now);
+    if (pipe === undefined) {
+      this.#onPipeFailed(id, "dial_failed", "", now);
       return;
     }
-    const entry = this.#sessions.get(pipe.session);
-    if (entry === undefined) return;
-    this.#unbind(entry, pipe, now);
-    entry.session.closePath(pipe.path as PathId, now);
-    this.#touch(entry, now);
+    this.#pipes.forget(id);
+    if (this.#handshakes.onPipeLost(pipe, now)) return;
+    this.#losePipe(pipe, "truncated", "handshake_failed", "The other side closed the connection", now);
+  }
+
+  #onPipeOverdue(pipe: PipeState, now: Instant): void {
+    if (pipe.pending !== undefined) {
+      this.#handshakes.onTimeout(pipe.pending, now);
+      return;
+    }
+    this.#pipes.drop(pipe.id, "destroy");
+    this.#losePipe(pipe, "timeout", "handshake_timeout", "", now);
   }
 
   #onPipeWritable(id: PipeId, isWritable: boolean): void {
     const pipe = this.#pipes.get(id);
     if (pipe === undefined) return;
     pipe.isWritable = isWritable;
-    const entry = pipe.session === undefined ? undefined : this.#sessions.get(pipe.session);
-    if (entry === undefined) return;
-    entry.session.setPathWritable(pipe.path as PathId, isWritable);
-    if (isWritable) this.#dirty.add(entry);
+    if (pipe.binding === undefined) return;
+    const { entry, path } = pipe.binding;
+    entry.session.setPathWritable(path, isWritable);
+    this.#sessions.markDirty(entry);
   }
 
   #onPipeData(id: PipeId, bytes: Uint8Array, now: Instant): void {
     const pipe = this.#pipes.get(id);
     if (pipe === undefined) return;
-    pipe.decoder.push(bytes);
+    const { decoder } = pipe;
+    decoder.push(bytes);
     for (;;) {
-      const outcome = pipe.decoder.next();
+      const outcome = decoder.next();
       if (outcome.type === "needsMore") break;
-      if (outcome.type === "package") {
-        if (outcome.version === CLEAR_VERSION) this.#onClearPackage(pipe, outcome, now);
-        else this.#onProtectedPackage(pipe, outcome, now);
-        if (this.#pipes.get(id) !== pipe) return;
-        continue;
+      if (outcome.type !== "package") {
+        this.#onFault(pipe, outcome, now);
+        return;
       }
-      this.#drop(outcome.type);
-      if (outcome.type === "unknownVersion") {
-        this.#sendClear(pipe, { type: "versions", versions: [CLEAR_VERSION, PROTECTED_VERSION] });
-        this.#failPipe(pipe, "version", "It speaks another protocol", now, "close");
-      } else {
-        this.#failPipe(pipe, "handshake_failed", "It does not speak Viaduct", now);
-      }
-      return;
+      if (outcome.version === CLEAR_VERSION) this.#onClear(pipe, outcome, now);
+      else this.#onProtected(pipe, outcome, now);
+      if (this.#pipes.get(id) !== pipe) return;
     }
-    // A message pipe carries whole packages. PROTOCOL §1.3.
-    if (pipe.kind === "messages" && pipe.decoder.heldBytes > 0) {
-      this.#drop("truncated");
-      this.#failPipe(pipe, "handshake_failed", "A message holds half a package", now);
+    if (decoder.heldBytes === 0) return;
+    // PROTOCOL §1.4: a message holds whole packages.
+    if (pipe.facts.kind === "messages") this.#failPipe(pipe, "truncated", "A message holds half a package", now);
+    else if (pipe.binding === undefined && pipe.pending?.phase !== "proof" && decoder.heldBytes > STRANGER_BYTES_MAX) {
+      this.#failPipe(pipe, "size", "The first package is too large", now);
     }
   }
 
-  #onProtectedPackage(pipe: PipeState, input: Package, now: Instant): void {
-    const isBound = pipe.session !== undefined;
-    const entry = isBound
-      ? this.#sessions.get(pipe.session as SessionId)
-      : this.#byConnectionId.get(connectionIdOf(input) ?? 0);
-    if (entry === undefined) {
-      if (!isBound) this.#answerUnknown(pipe, input, now);
+  #onFault(
+    pipe: PipeState,
+    fault: { readonly type: "unknownVersion"; readonly version: number } | { readonly type: "malformed" | "badCheck" },
+    now: Instant,
+  ): void {
+    if (fault.type !== "unknownVersion") {
+      this.#failPipe(pipe, fault.type, "The other side does not speak Viaduct", now);
       return;
     }
-    if (entry.session.isClosed) return;
-    const path = entry.session.handlePackage({ package: input, facts: pipe.facts }, now);
-    if (path === undefined || (isBound && path !== pipe.path)) {
-      // On a byte pipe nothing is lost or mixed up by itself: whoever is there is not the peer. THREATS t-A8.
-      this.#drop("unauthentic");
-      this.#failPipe(pipe, "crypto", "A package could not be authenticated", now);
-    } else if (!isBound) {
-      pipe.handshake?.destroy();
-      this.#bind(pipe, entry, path);
-    }
-    this.#touch(entry, now);
-  }
-
-  #onClearPackage(pipe: PipeState, input: Package, now: Instant): void {
-    const message = decodeClearMessage(input.message);
-    if (message === undefined) {
-      this.#drop("malformed");
-      this.#failPipe(pipe, "handshake_failed", "It does not speak Viaduct", now);
-      return;
-    }
-    if (message.type === "handshake") this.#onHandshakeMessage(pipe, message, now);
-    else if (message.type === "reset") this.#onReset(pipe, message, now);
-    else if (pipe.handshake?.role === "initiator") {
-      const code = message.type === "versions" ? "version" : errorCodeOfWire(message.wireCode);
-      this.#failPipe(pipe, code, message.type === "versions" ? `It speaks ${message.versions.join(", ")}` : "", now);
-    }
-  }
-
-  // Handshakes.
-
-  #beginHandshake(pipe: PipeState, dial: Dial, now: Instant): void {
-    const pattern = dial.remoteKey === undefined ? "XX" : dial.isAnonymous ? "NK" : "IK";
-    pipe.dial = dial;
-    pipe.handshake = new Handshake(this.#context, {
-      role: "initiator",
-      pattern,
-      kind: pipe.kind,
-      localConnectionId: this.#freshConnectionId(),
-      remoteKey: dial.remoteKey,
-      initMessage: dial.initMessage,
-    });
-    pipe.deadline = Math.min(now + this.#config.limits.handshakeTimeoutMs, dial.deadline);
-    this.#sendHandshake(pipe, pipe.handshake, 1, now);
-  }
-
-  #onHandshakeMessage(pipe: PipeState, message: HandshakeMessage, now: Instant): void {
-    if (pipe.session !== undefined) return this.#drop("late");
-    if (message.step === 1) {
-      this.#onFirstMessage(pipe, message, now);
-      return;
-    }
-    const { handshake } = pipe;
-    const isExpected =
-      handshake !== undefined &&
-      !handshake.isMyTurn &&
-      PATTERN_NUMBERS[handshake.pattern] === message.pattern &&
-      message.targetConnectionId === handshake.localConnectionId &&
-      message.step === (handshake.role === "initiator" ? 2 : 3);
-    if (!isExpected) {
-      this.#failPipe(pipe, "handshake_failed", "A message came out of turn", now);
-      return;
-    }
-    handshake.remoteConnectionId = message.sourceConnectionId;
-    if (!handshake.read(message.step, message.noise)) {
-      this.#drop("handshake");
-      this.#failPipe(pipe, handshake.failure, "", now);
-      return;
-    }
-    if (handshake.isMyTurn && !this.#sendHandshake(pipe, handshake, message.step + 1, now)) return;
-    if (handshake.isComplete) this.#onHandshakeComplete(pipe, handshake, now);
-  }
-
-  #onFirstMessage(pipe: PipeState, message: HandshakeMessage, now: Instant): void {
-    const pattern = patternOfNumber(message.pattern);
-    if (pipe.isDialled || pipe.handshake !== undefined || pattern === undefined) {
-      this.#refuse(pipe, message.sourceConnectionId, "handshake_failed", now);
-      return;
-    }
-    if (this.#sessions.size >= this.#config.limits.sessionsMax || !this.#pipes.mayShakeHands(pipe)) {
-      this.#refuse(pipe, message.sourceConnectionId, "limit", now);
-      return;
-    }
-    const handshake = new Handshake(this.#context, {
-      role: "responder",
-      pattern,
-      kind: pipe.kind,
-      localConnectionId: this.#freshConnectionId(),
-      remoteKey: undefined,
-      initMessage: undefined,
-    });
-    handshake.remoteConnectionId = message.sourceConnectionId;
-    pipe.handshake = handshake;
-    if (!handshake.read(1, message.noise)) {
-      this.#drop("handshake");
-      this.#refuse(pipe, message.sourceConnectionId, handshake.failure, now);
-      return;
-    }
-    if (!this.#sendHandshake(pipe, handshake, 2, now)) return;
-    if (handshake.isComplete) this.#onHandshakeComplete(pipe, handshake, now);
-  }
-
-  #onHandshakeComplete(pipe: PipeState, handshake: Handshake, now: Instant): void {
-    const result = handshake.result();
-    handshake.destroy();
-    const { dial } = pipe;
-    const refusal = this.#refusalOf(result, handshake.role === "initiator", now);
-    const entry = this.#newSession(pipe, handshake, result, now);
-    if (refusal !== undefined) {
-      // Told inside the session: nobody else can say it for us.
-      entry.session.close({ code: refusal }, now);
-      if (dial !== undefined) this.#settleDialOf(dial, pipe, refusal, now);
+    this.#count(fault.type);
+    const detail = `The other side speaks version ${fault.version}`;
+    if (pipe.isDialled || pipe.pending !== undefined || pipe.binding !== undefined) {
+      this.#pipes.drop(pipe.id, "destroy");
     } else {
-      this.#replaceOlder(entry, now);
-      this.#announce(entry, result);
-      if (dial !== undefined) this.#endDial(dial, entry);
-      if (entry.remoteId !== undefined) this.#satisfyDials(entry);
+      // Answered once, and only to who spoke first: two answers never meet. PROTOCOL §3.2.
+      this.#pipes.sendClear(pipe, { type: "versions", versions: [CLEAR_VERSION, PROTECTED_VERSION] });
+      this.#pipes.drop(pipe.id, "close");
     }
-    this.#touch(entry, now);
+    this.#losePipe(pipe, "version", "version", detail, now);
   }
 
-  #newSession(pipe: PipeState, handshake: Handshake, result: HandshakeResult, now: Instant): SessionEntry {
-    const session = new Session(
-      {
-        role: handshake.role,
-        secrets: result.secrets,
-        config: this.#config.session,
-        remote: result.remote,
-        firstPath: pipe.facts,
-        scratch: this.#scratch,
-      },
-      this.#env,
-      now,
-    );
-    result.secrets.sendKey.fill(0);
-    result.secrets.receiveKey.fill(0);
-    const isInitiator = handshake.role === "initiator";
-    const address = pipe.dial?.pipes.get(pipe.id);
-    const addresses = address === undefined || pipe.dial?.addresses.length === 0 ? [] : [address];
-    for (const other of pipe.dial?.addresses ?? []) if (!addresses.includes(other)) addresses.push(other);
-    const entry: SessionEntry = {
-      id: this.#nextSession++,
-      session,
-      remoteId: result.remoteId,
-      isInitiator,
-      openedAt: now,
-      localConnectionId: handshake.localConnectionId,
-      remoteConnectionId: handshake.remoteConnectionId,
-      resetToken: result.resetToken,
-      instance: result.instance,
-      isAnnounced: false,
-      pipes: new Map(),
-      resume: new Resume(isInitiator ? addresses : []),
-    };
-    this.#sessions.set(entry.id, entry);
-    this.#byConnectionId.set(entry.localConnectionId, entry);
-    this.#bind(pipe, entry, 0);
-    session.setPathWritable(0, pipe.isWritable);
-    return entry;
-  }
-
-  #announce(entry: SessionEntry, result: HandshakeResult): void {
-    if (entry.remoteId !== undefined && !this.#isOwnId(entry.remoteId)) this.#byRemoteId.set(entry.remoteId, entry);
-    entry.isAnnounced = true;
-    this.#events.push({
-      type: "sessionOpened",
-      session: entry.id,
-      remoteId: entry.remoteId,
-      isInitiator: entry.isInitiator,
-      initMessage: result.initMessage,
-    });
-  }
-
-  /** Why a session that was just authenticated is not to be. PROTOCOL §3.6. */
-  #refusalOf(result: HandshakeResult, isInitiator: boolean, now: Instant): ErrorCode | undefined {
-    const { remoteId } = result;
-    if (remoteId === undefined || this.#isOwnId(remoteId)) return undefined;
-    if (this.#banned.has(remoteId)) return "banned";
-    const existing = this.#byRemoteId.get(remoteId);
-    if (existing === undefined || existing.session.isClosed || !existing.session.isActive) return undefined;
-    if (!isSameInstance(existing, result) || existing.isInitiator === isInitiator) return undefined;
-    if (now - existing.openedAt > SIMULTANEOUS_MS) return undefined;
-    // Both sides dialled at once: both keep the session that the smaller id began.
-    const keepsOwn = this.#config.identity.id < remoteId;
-    return keepsOwn === isInitiator ? undefined : "replaced";
-  }
-
-  /** The peer made a new session: it has lost the older one, or both dialled at once and this one is kept. */
-  #replaceOlder(entry: SessionEntry, now: Instant): void {
-    if (entry.remoteId === undefined) return;
-    const older = this.#byRemoteId.get(entry.remoteId);
-    if (older === undefined || this.#isOwnId(entry.remoteId)) return;
-    if (isSameInstance(older, entry)) older.session.close({ code: "replaced" }, now);
-    else older.session.drop("session_lost", now);
-    this.#touch(older, now);
-  }
-
-  /** Sends the next message, or ends the pipe when there can be none. */
-  #sendHandshake(pipe: PipeState, handshake: Handshake, step: number, now: Instant): boolean {
-    const noise = handshake.write(step);
-    if (noise === undefined) {
-      this.#drop("handshake");
-      this.#failPipe(pipe, "handshake_failed", "", now);
-      return false;
+  #onProtected(pipe: PipeState, input: Package, now: Instant): void {
+    if (pipe.pending !== undefined) {
+      this.#handshakes.onProtected(pipe, input, now);
+      this.#settle(now); // The package behind it is for the session that it made.
+      return;
     }
-    this.#sendClear(pipe, {
-      type: "handshake",
-      pattern: PATTERN_NUMBERS[handshake.pattern],
-      step,
-      sourceConnectionId: handshake.localConnectionId,
-      targetConnectionId: handshake.remoteConnectionId,
-      noise,
-    });
-    return true;
+    const connectionId = connectionIdOf(input) ?? 0;
+    const entry = pipe.binding?.entry ?? this.#sessions.ofConnectionId(connectionId);
+    if (entry === undefined) {
+      if (!this.#handshakes.onAttach(pipe, connectionId, input, now)) this.#answerUnknown(pipe, connectionId, now);
+      this.#settle(now);
+    } else if (!this.#sessions.onPackage(entry, pipe, input, now)) {
+      this.#failPipe(pipe, "unauthentic", "A package is not authentic", now);
+    }
   }
 
-  #refuse(pipe: PipeState, connectionId: number, code: ErrorCode, now: Instant): void {
-    this.#drop("refused");
-    this.#sendClear(pipe, { type: "refused", targetConnectionId: connectionId, wireCode: ERRORS[code].wire });
-    this.#failPipe(pipe, code, "", now, "close");
+  #onClear(pipe: PipeState, input: Package, now: Instant): void {
+    const message = decodeClearMessage(input.message);
+    if (message === undefined) this.#failPipe(pipe, "malformed", "The other side does not speak Viaduct", now);
+    else if (message.type === "reset") this.#onReset(pipe, message, now);
+    else if (pipe.binding !== undefined) this.#count("late"); // Nobody vouches for it: it changes nothing any more.
+    else if (message.type === "handshake") {
+      this.#handshakes.onMessage(pipe, message, now);
+      this.#settle(now); // The package behind it may be of the session that it made.
+    } else this.#handshakes.onRefusal(pipe, message, now);
   }
 
-  // Resets.
+  /** A pipe is of no use any more. */
+  #failPipe(pipe: PipeState, cause: string, detail: string, now: Instant): void {
+    this.#count(cause);
+    this.#pipes.drop(pipe.id, "destroy");
+    this.#losePipe(pipe, "crypto", "handshake_failed", detail, now);
+  }
 
-  #answerUnknown(pipe: PipeState, input: Package, now: Instant): void {
-    this.#drop("unknownSession");
-    const connectionId = connectionIdOf(input);
+  /** What a pipe was for learns that it is gone: as a path, or before it was one. */
+  #losePipe(pipe: PipeState, pathCode: ErrorCode, dialCode: ErrorCode, detail: string, now: Instant): void {
+    if (pipe.binding !== undefined) {
+      this.#sessions.onPathLost(pipe, pathCode, now);
+      return;
+    }
+    this.#handshakes.abandon(pipe);
+    this.#dialler.onPipeLost(pipe.id, dialCode, detail, now);
+  }
+
+  // Resets. RFC 9000 §10.3.
+
+  #answerUnknown(pipe: PipeState, connectionId: number, now: Instant): void {
+    this.#count("unknownSession");
     if (now - this.#resetsSince >= 1000) {
       this.#resetsSince = now;
       this.#resetsLeft = this.#config.limits.resetsPerSecondMax;
     }
-    if (connectionId !== undefined && this.#resetsLeft > 0) {
+    if (connectionId !== 0 && this.#resetsLeft > 0) {
       this.#resetsLeft--;
-      this.#sendClear(pipe, { type: "reset", connectionId, token: resetTokenOf(this.#context, connectionId) });
+      this.#pipes.sendClear(pipe, { type: "reset", connectionId, token: resetTokenOf(this.#context, connectionId) });
     }
-    this.#failPipe(pipe, "session_lost", "", now, "close");
+    this.#pipes.drop(pipe.id, "close");
   }
 
   /** The peer says that it does not know a session; only its own token proves that it is the peer. */
   #onReset(pipe: PipeState, message: Extract<ClearMessage, { type: "reset" }>, now: Instant): void {
-    const entry = pipe.session === undefined ? undefined : this.#sessions.get(pipe.session);
+    const entry = pipe.binding?.entry;
     const isProven =
       entry?.resetToken !== undefined &&
       entry.remoteConnectionId === message.connectionId &&
       equalBytes(entry.resetToken, message.token);
     if (entry === undefined || !isProven) {
-      this.#drop("forgedReset");
-      this.#failPipe(pipe, "handshake_failed", "", now);
+      this.#failPipe(pipe, "forgedReset", "A reset does not prove itself", now);
       return;
     }
     entry.session.drop("session_lost", now);
-    this.#touch(entry, now);
+    this.#sessions.touch(entry, now);
   }
 
-  // Dials.
+  // What the parts must learn of one another.
 
-  #newDial(id: NodeId | undefined, addresses: readonly string[], options: DialOptions, now: Instant): Dial | undefined {
-    const dialId = this.#nextDial++;
-    const remoteKey = id === undefined ? undefined : decodeNodeId(id, this.#env.crypto);
-    const fail = (code: ErrorCode, detail: string): undefined => {
-      this.#events.push({ type: "dialFailed", dial: dialId, code, detail });
-      return undefined;
+  #settle(now: Instant): void {
+    for (;;) {
+      const notice = this.#sessions.pollNotice();
+      if (notice !== undefined) {
+        if (notice.type === "resumed") this.#dialler.onSession(notice.entry, undefined, now);
+        else if (notice.type === "closed") this.#dialler.onSessionClosed(notice.entry, now);
+        this.#handshakes.recheck(notice.entry.remoteId);
+        continue;
+      }
+      const outcome = this.#handshakes.pollOutcome(now);
+      if (outcome === undefined) return;
+      this.#onOutcome(outcome, now);
+    }
+  }
+
+  #onOutcome(outcome: HandshakeOutcome, now: Instant): void {
+    const { pending } = outcome;
+    if (outcome.type === "established") this.#onEstablished(outcome, now);
+    else if (outcome.type === "superseded") this.#dialler.onSuperseded(pending.pipe.id, outcome.entry, now);
+    else if (outcome.type === "failed") {
+      this.#count(pending.isInitiator ? "dialledHandshakes" : "handshakes");
+      this.#dialler.onPipeLost(pending.pipe.id, outcome.code, outcome.detail, now);
+    } else {
+      const { remoteId, remoteInitMessage: initMessage } = pending.handshake;
+      this.#events.push({ type: "incoming", session: outcome.session, remoteId, initMessage });
+    }
+  }
+
+  #onEstablished(outcome: Established, now: Instant): void {
+    const { pending, result, session } = outcome;
+    const { handshake, dial, pipe, isInitiator } = pending;
+    const address = dial?.pipes.get(pipe.id);
+    const isDialable = dial !== undefined && dial.addresses.length > 0 && address !== undefined;
+    const entry: SessionEntry = {
+      id: pending.session ?? this.#sessions.allocateId(),
+      session,
+      remoteId: result.remoteId,
+      isInitiator,
+      isAnonymous: handshake.pattern === "NK",
+      openedAt: now,
+      localConnectionId: handshake.localConnectionId,
+      remoteConnectionId: handshake.remoteConnectionId,
+      resetToken: result.resetToken,
+      instance: result.instance,
+      isConfirmed: outcome.confirmToken === 0,
+      confirmToken: outcome.confirmToken,
+      pipes: new Map(),
+      resume: new Resume(isDialable ? [address, ...dial.addresses] : []),
     };
-    if (id !== undefined && (remoteKey === undefined || !Handshake.canDial(remoteKey))) return fail("id_invalid", "");
-    if (id !== undefined && this.#banned.has(id)) return fail("banned", "");
-    if (options.isAnonymous === true && remoteKey === undefined) return fail("id_invalid", "An anonymous dial needs an id");
-    if ((options.initMessage?.length ?? 0) > INIT_MESSAGE_BYTES_MAX) return fail("message_too_large", "The init message");
-    if (this.#sessions.size >= this.#config.limits.sessionsMax) return fail("limit", "Too many sessions are open");
-    const dial = new Dial(
-      {
-        id: dialId,
-        remoteKey,
-        isAnonymous: options.isAnonymous ?? false,
-        initMessage: options.initMessage?.slice(),
-        addresses: [...addresses],
-        timeoutMs: options.timeoutMs ?? this.#config.limits.dialTimeoutMs,
-      },
-      now,
-    );
-    this.#dials.set(dialId, dial);
-    return dial;
+    this.#dropOlder(entry, now);
+    this.#sessions.add(entry, outcome.pipe, outcome.path);
+    const { remoteId, initMessage } = result;
+    this.#events.push({ type: "sessionOpened", session: entry.id, remoteId, isInitiator, initMessage });
+    this.#dialler.onSession(entry, dial, now);
+    if (!entry.isAnonymous) this.#handshakes.onSession(remoteId);
+    this.#sessions.touch(entry, now);
   }
 
-  #advanceDial(dial: Dial, now: Instant): void {
-    for (;;) {
-      const address = dial.takeAddress(now);
-      if (address === undefined) break;
-      const pipe = this.#pipes.allocate();
-      dial.pipes.set(pipe, address);
-      this.#outputs.push({ type: "dial", pipe, address });
-    }
-    if (dial.isExhausted) this.#failDial(dial, undefined, now);
-  }
-
-  #failDial(dial: Dial, code: ErrorCode | undefined, _now: Instant): void {
-    const { failure } = dial;
-    this.#endDial(dial, undefined);
-    this.#events.push({ type: "dialFailed", dial: dial.id, code: code ?? failure.code, detail: failure.detail });
-  }
-
-  /** A dial is over; pipes that did not win are given up. */
-  #endDial(dial: Dial, winner: SessionEntry | undefined): void {
-    if (!this.#dials.delete(dial.id)) return;
-    for (const id of dial.pipes.keys()) {
-      const pipe = this.#pipes.get(id);
-      if (pipe === undefined) this.#outputs.push({ type: "destroy", pipe: id });
-      else if (pipe.session === undefined) this.#dropPipe(pipe, "destroy");
-    }
-    if (winner !== undefined) this.#events.push({ type: "connected", dial: dial.id, session: winner.id });
-  }
-
-  /** Our session lost against the one that the peer began at the same time: that one is what was asked for. */
-  #settleDialOf(dial: Dial, pipe: PipeState, code: ErrorCode, now: Instant): void {
-    dial.pipes.delete(pipe.id);
-    const existing = dial.remoteKey === undefined ? undefined : this.#entryOfKey(dial.remoteKey);
-    if (code === "replaced" && existing !== undefined) this.#endDial(dial, existing);
-    else {
-      dial.onFailure(pipe.id, code, "", now);
-      this.#advanceDial(dial, now);
-    }
-  }
-
-  /** The node that somebody dials has connected by itself. */
-  #satisfyDials(entry: SessionEntry): void {
-    for (const dial of [...this.#dials.values()]) {
-      if (dial.isAnonymous || dial.remoteKey === undefined) continue;
-      if (this.#entryOfKey(dial.remoteKey) === entry) this.#endDial(dial, entry);
-    }
-  }
-
-  #entryOfKey(key: Uint8Array): SessionEntry | undefined {
-    for (const dialled of this.#byRemoteId.values()) {
-      const remote = dialled.remoteId === undefined ? undefined : decodeNodeId(dialled.remoteId, this.#env.crypto);
-      if (remote !== undefined && equalBytes(remote, key)) return dialled;
-    }
-    return undefined;
-  }
-
-  #dialOfPipe(id: PipeId): Dial | undefined {
-    for (const dial of this.#dials.values()) if (dial.pipes.has(id)) return dial;
-    return undefined;
-  }
-
-  // Resume.
-
-  #continueResume(entry: SessionEntry, now: Instant): void {
-    const { resume } = entry;
-    if (resume.pipe !== undefined) {
-      // The try under way was not answered in time.
-      const pipe = this.#pipes.get(resume.pipe);
-      this.#resuming.delete(resume.pipe);
-      if (pipe === undefined) this.#outputs.push({ type: "destroy", pipe: resume.pipe });
-      else {
-        this.#unbind(entry, pipe, now);
-        if (pipe.path !== undefined) entry.session.closePath(pipe.path, now);
-        this.#dropPipe(pipe, "destroy");
-      }
-      resume.onFailure(this.#env.jitter(), now);
-      return;
-    }
-    const pipe = this.#pipes.allocate();
-    this.#resuming.set(pipe, entry);
-    this.#outputs.push({ type: "dial", pipe, address: resume.begin(pipe, now) });
-  }
-
-  // Sessions.
-
-  /** Lets a session take effect: its events are drained, its turn to send comes. */
-  #touch(entry: SessionEntry, now: Instant): void {
-    this.#dirty.add(entry);
-    this.#drain(entry, now);
-  }
-
-  /** A session has nothing more to send now. */
-  #settle(entry: SessionEntry, now: Instant): void {
-    this.#drain(entry, now);
-    if (this.#sessions.has(entry.id)) {
-      this.#timers.set(entry.id, Math.min(entry.session.pollTimeout(), entry.resume.at));
-    }
-  }
-
-  #drain(entry: SessionEntry, now: Instant): void {
-    for (;;) {
-      const event = entry.session.pollEvent();
-      if (event === undefined) return;
-      this.#onSessionEvent(entry, event, now);
-    }
-  }
-
-  #onSessionEvent(entry: SessionEntry, event: SessionEvent, now: Instant): void {
-    switch (event.type) {
-      case "pathDown": {
-        const pipe = this.#pipes.get(entry.pipes.get(event.path) ?? 0);
-        if (pipe !== undefined) {
-          this.#unbind(entry, pipe, now);
-          this.#dropPipe(pipe, "destroy");
-        }
-        break;
-      }
-      case "suspended":
-        if (entry.resume.isPossible) entry.resume.start(now);
-        else if (entry.isAnnounced) this.#events.push({ type: "needsPath", session: entry.id });
-        break;
-      case "resumed":
-        if (entry.resume.pipe !== undefined) this.#resuming.delete(entry.resume.pipe);
-        entry.resume.stop();
-        break;
-      case "closed":
-        this.#forget(entry);
-        break;
-      default:
-    }
-    if (entry.isAnnounced) this.#events.push({ type: "session", session: entry.id, event });
-  }
-
-  #forget(entry: SessionEntry): void {
-    this.#sessions.delete(entry.id);
-    this.#byConnectionId.delete(entry.localConnectionId);
-    if (entry.remoteId !== undefined && this.#byRemoteId.get(entry.remoteId) === entry) {
-      this.#byRemoteId.delete(entry.remoteId);
-    }
-    this.#dirty.delete(entry);
-    this.#timers.set(entry.id, Number.POSITIVE_INFINITY);
-    if (entry.resume.pipe !== undefined) {
-      this.#resuming.delete(entry.resume.pipe);
-      if (this.#pipes.get(entry.resume.pipe) === undefined) {
-        this.#outputs.push({ type: "destroy", pipe: entry.resume.pipe });
-      }
-    }
-    for (const id of entry.pipes.values()) {
-      const pipe = this.#pipes.get(id);
-      if (pipe !== undefined) this.#dropPipe(pipe, "close");
-    }
-    entry.pipes.clear();
-  }
-
-  #bind(pipe: PipeState, entry: SessionEntry, path: PathId): void {
-    this.#pipes.prove(pipe, entry.id, path);
-    entry.pipes.set(path, pipe.id);
-    entry.session.setPathWritable(path, pipe.isWritable);
-  }
-
-  #unbind(entry: SessionEntry, pipe: PipeState, now: Instant): void {
-    if (pipe.path !== undefined && entry.pipes.get(pipe.path) === pipe.id) entry.pipes.delete(pipe.path);
-    if (!this.#resuming.delete(pipe.id) || entry.resume.pipe !== pipe.id) return;
-    entry.resume.onFailure(this.#env.jitter(), now);
-  }
-
-  /** A pipe is of no use any more: what it was for learns why. */
-  #failPipe(pipe: PipeState, code: ErrorCode, detail: string, now: Instant, how: "close" | "destroy" = "destroy"): void {
-    pipe.handshake?.destroy();
-    this.#dropPipe(pipe, how);
-    if (pipe.session === undefined) {
-      this.#onPipeFailed(pipe.id, code, detail, now);
-      return;
-    }
-    const entry = this.#sessions.get(pipe.session);
-    if (entry === undefined) return;
-    this.#unbind(entry, pipe, now);
-    entry.session.closePath(pipe.path as PathId, now);
-    this.#touch(entry, now);
-  }
-
-  #dropPipe(pipe: PipeState, how: "close" | "destroy"): void {
-    this.#pipes.remove(pipe);
-    this.#outputs.push({ type: how, pipe: pipe.id });
+  /** Who completes a handshake has no session with us: one that is known here is lost there. PROTOCOL §3.7. */
+  #dropOlder(entry: SessionEntry, now: Instant): void {
+    if (entry.remoteId === undefined || entry.isAnonymous || entry.remoteId === this.#config.identity.id) return;
+    const older = this.#sessions.ofNode(entry.remoteId);
+    if (older === undefined) return;
+    // One that the peer never had at all lost against the new one.
+    const isRace = older.isInitiator && !older.isConfirmed && isSameInstance(older, entry);
+    older.session.drop(isRace ? "replaced" : "session_lost", now);
+    this.#sessions.touch(older, now);
   }
 
   #withSession<Result>(id: SessionId, now: Instant, act: (session: Session) => Result): Result | undefined {
     const entry = this.#sessions.get(id);
     if (entry === undefined) return undefined;
     const result = act(entry.session);
-    this.#touch(entry, now);
+    this.#sessions.touch(entry, now);
+    this.#settle(now);
     return result;
   }
 
-  #sendClear(pipe: PipeState, message: ClearMessage): void {
-    const bytes: Bytes = encodeClearPackage(encodeClearMessage(message), this.#env.checksum);
-    this.#outputs.push({ type: "send", pipe: pipe.id, bytes });
-  }
-
-  #freshConnectionId(): number {
-    const bytes = new Uint8Array(4);
-    for (;;) {
-      this.#env.random(bytes);
-      const id = new DataView(bytes.buffer).getUint32(0, true);
-      if (id !== 0 && !this.#byConnectionId.has(id)) return id;
-    }
-  }
-
-  #isOwnId(id: NodeId): boolean {
-    return id === this.#config.identity.id;
-  }
-
-  #drop(cause: string): void {
-    this.#dropped[cause] = (this.#dropped[cause] ?? 0) + 1;
+  #count(cause: string): void {
+    this.#dropped.set(cause, (this.#dropped.get(cause) ?? 0) + 1);
   }
 }
 
-function isSameInstance(
-  left: { readonly instance: Uint8Array | undefined },
-  right: { readonly instance: Uint8Array | undefined },
-): boolean {
+function isSameInstance(left: SessionEntry, right: SessionEntry): boolean {
   return left.instance !== undefined && right.instance !== undefined && equalBytes(left.instance, right.instance);
 }

@@ -128,3 +128,14 @@ export interface DialOptions {
   readonly initMessage?: Uint8Array;
   readonly timeoutMs?: number;
 }
+
+/** Figures of an endpoint. */
+export interface EndpointStats {
+  readonly sessions: number;
+  readonly pipes: number;
+  /** Pipes that carry no session yet, whoever opened them. */
+  readonly handshakes: number;
+  readonly dials: number;
+  /** What was refused or made no sense, by cause. */
+  readonly dropped: Readonly<Record<string, number>>;
+}

@@ -59,8 +59,7 @@ export interface HandshakeOptions {
 export interface HandshakeResult {
   readonly secrets: SessionSecrets;
   readonly remote: TransportParameters;
-  /** The peer's key and id; `undefined` for a client that shows none. */
-  readonly remoteKey: Bytes | undefined;
+  /** Who it is; `undefined` for a client that shows no key. */
   readonly remoteId: NodeId | undefined;
   readonly resetToken: Bytes | undefined;
   readonly instance: Bytes | undefined;
@@ -91,6 +90,7 @@ export class Handshake {
   readonly #expectedKey: Uint8Array | undefined;
   readonly #initMessage: Uint8Array | undefined;
   #payload: HandshakePayload | undefined;
+  #remoteId: NodeId | undefined;
 
   constructor(context: HandshakeContext, options: HandshakeOptions) {
     this.#context = context;
@@ -156,6 +156,19 @@ export class Handshake {
     return this.#isRightIdentity(payload);
   }
 
+  /** Who is there, once it is known. */
+  get remoteId(): NodeId | undefined {
+    const key = this.#payload?.nodeKey;
+    if (key === undefined) return undefined;
+    this.#remoteId ??= encodeNodeId(key, this.#context.env.crypto);
+    return this.#remoteId;
+  }
+
+  /** What the initiator shows, on the responder's side. */
+  get remoteInitMessage(): Bytes | undefined {
+    return this.#payload?.initMessage?.slice();
+  }
+
   /** What was agreed on. Only of a complete handshake. */
   result(): HandshakeResult {
     const payload = this.#payload as HandshakePayload;
@@ -180,12 +193,10 @@ export class Handshake {
     };
     send.fill(0);
     receive.fill(0);
-    const remoteKey = payload.nodeKey?.slice();
     return {
       secrets,
       remote: payload.parameters,
-      remoteKey,
-      remoteId: remoteKey === undefined ? undefined : encodeNodeId(remoteKey, crypto),
+      remoteId: this.remoteId,
       resetToken: payload.resetToken?.slice(),
       instance: payload.instance?.slice(),
       initMessage: payload.initMessage?.slice(),

@@ -1,62 +1,90 @@
 /**
- * The pipes of an endpoint: what each is used for, until when it must have proved itself, and how many come from where.
+ * The pipes of an endpoint: what each is used for, until when it must have proved itself, and what is done with it.
  *
- * The invariant to hold: a pipe costs a decoder and a few numbers until the other side proved something. THREATS t-A5.
+ * The invariant to hold: a pipe costs a decoder and a few numbers until the other side proved something (THREATS
+ * t-A5), and what is dropped here is forgotten: nothing about it is heard any more.
  *
  * @module
  */
 
+import type { EventQueue } from "../connection/event_queue.ts";
 import type { PathFacts, PathId, PathKind } from "../connection/session_types.ts";
-import type { Environment, Instant } from "../machine.ts";
+import type { Bytes, Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PackageDecoder } from "../wire/decoder.ts";
-import type { Dial } from "./dial.ts";
-import type { EndpointLimits, PipeId, SessionId } from "./endpoint_types.ts";
-import type { Handshake } from "./handshake.ts";
+import { encodeClearPackage } from "../wire/package.ts";
+import type { ClearMessage } from "./clear_messages.ts";
+import { encodeClearMessage } from "./clear_messages.ts";
+import type { EndpointLimits, EndpointOutput, PipeId } from "./endpoint_types.ts";
+import type { Pending } from "./handshakes.ts";
+import type { Host } from "./host_table.ts";
+import { HostTable } from "./host_table.ts";
+import type { SessionEntry } from "./session_entry.ts";
+import { TimerHeap } from "./timer_heap.ts";
 
-/** A pipe and what it is used for. */
+/** A pipe and what it is used for: a handshake, a path of a session, or nothing yet. */
 export interface PipeState {
   readonly id: PipeId;
-  readonly kind: PathKind;
   readonly facts: PathFacts;
-  readonly remoteHost: string | undefined;
+  /** Where it came from, if it was accepted and limits hold for it. */
+  readonly host: Host | undefined;
   readonly isDialled: boolean;
   readonly decoder: PackageDecoder;
-  /** Until when it must carry a session; `NEVER` once it does. */
-  deadline: Instant;
-  handshake: Handshake | undefined;
-  /** The attempt that it was opened for. */
-  dial: Dial | undefined;
-  /** The session that it carries, and as which path. */
-  session: SessionId | undefined;
-  path: PathId | undefined;
   isWritable: boolean;
+  /** Whether it never carried a session. */
+  isUnproven: boolean;
+  /** The handshake under way on it. */
+  pending: Pending | undefined;
+  /** The session that it carries, and as which path. */
+  binding: PipeBinding | undefined;
+}
+
+/** What a pipe is to a session. */
+export interface PipeBinding {
+  readonly entry: SessionEntry;
+  readonly path: PathId;
+  /** Whether packages went both ways: the owner knows the path then. */
+  isUp: boolean;
+}
+
+/** A pipe as the owner tells of it. */
+export interface OpenedPipe {
+  readonly pipe: PipeId;
+  readonly kind: PathKind;
+  readonly remote: string;
+  readonly remoteHost: string | undefined;
+  readonly isDialled: boolean;
 }
 
 /** All pipes of an endpoint. */
 export class PipeTable {
   readonly #limits: EndpointLimits;
   readonly #env: Environment;
+  readonly #outputs: EventQueue<EndpointOutput>;
   readonly #pipes = new Map<PipeId, PipeState>();
-  /** Pipes that carry no session yet. */
-  readonly #unproven = new Set<PipeState>();
-  readonly #perHost = new Map<string, number>();
+  readonly #hosts: HostTable;
+  readonly #timers = new TimerHeap();
+  #unproven = 0;
+  #unprovenAccepted = 0;
   #nextId: PipeId = 1;
 
-  constructor(limits: EndpointLimits, env: Environment) {
+  constructor(limits: EndpointLimits, env: Environment, outputs: EventQueue<EndpointOutput>) {
     this.#limits = limits;
     this.#env = env;
+    this.#outputs = outputs;
+    this.#hosts = new HostTable(limits);
   }
 
   get size(): number {
     return this.#pipes.size;
   }
 
-  /** Pipes that others opened and that carry no session yet. */
+  /** Pipes that carry no session yet. */
   get unprovenCount(): number {
-    return this.#unproven.size;
+    return this.#unproven;
   }
 
+  /** Numbers a pipe. */
   allocate(): PipeId {
     return this.#nextId++;
   }
@@ -65,100 +93,99 @@ export class PipeTable {
     return this.#pipes.get(id);
   }
 
+  all(): PipeState[] {
+    return [...this.#pipes.values()];
+  }
+
   /** Takes a new pipe in, or returns `undefined` when a limit is reached. */
-  open(
-    facts: { id: PipeId; kind: PathKind; remote: string; remoteHost: string | undefined; isDialled: boolean },
-    now: Instant,
-  ): PipeState | undefined {
-    if (this.#pipes.size >= this.#limits.pipesMax || this.#pipes.has(facts.id)) return undefined;
-    const { remoteHost } = facts;
-    if (!facts.isDialled && remoteHost !== undefined && !isLoopback(remoteHost)) {
-      const count = this.#perHost.get(prefixOf(remoteHost)) ?? 0;
-      if (count >= this.#limits.pipesPerHostMax) return undefined;
+  open(opened: OpenedPipe, now: Instant): PipeState | undefined {
+    if (this.#pipes.size >= this.#limits.pipesMax || this.#pipes.has(opened.pipe)) return undefined;
+    let host: Host | undefined;
+    if (!opened.isDialled) {
+      if (this.#unprovenAccepted >= this.#limits.handshakesMax) return undefined;
+      const admitted = this.#hosts.admit(opened.remoteHost, now);
+      if (admitted === undefined) return undefined;
+      if (admitted !== "exempt") host = admitted;
+      this.#unprovenAccepted++;
     }
     const pipe: PipeState = {
-      id: facts.id,
-      kind: facts.kind,
-      facts: { kind: facts.kind, remote: facts.remote },
-      remoteHost,
-      isDialled: facts.isDialled,
+      id: opened.pipe,
+      facts: { kind: opened.kind, remote: opened.remote },
+      host,
+      isDialled: opened.isDialled,
       decoder: new PackageDecoder(this.#env.checksum),
-      deadline: now + this.#limits.handshakeTimeoutMs,
-      handshake: undefined,
-      dial: undefined,
-      session: undefined,
-      path: undefined,
       isWritable: true,
+      isUnproven: true,
+      pending: undefined,
+      binding: undefined,
     };
     this.#pipes.set(pipe.id, pipe);
-    this.#unproven.add(pipe);
-    this.#count(pipe, 1);
+    this.#unproven++;
+    this.#timers.set(pipe.id, now + this.#limits.handshakeTimeoutMs);
     return pipe;
   }
 
-  /** Whether one more handshake may begin that somebody else asked for. THREATS t-A5. */
-  mayShakeHands(pipe: PipeState): boolean {
-    let all = 0;
-    let fromHost = 0;
-    for (const other of this.#unproven) {
-      if (other.isDialled || other.handshake === undefined) continue;
-      all++;
-      if (other.remoteHost === pipe.remoteHost) fromHost++;
-    }
-    const isExempt = pipe.remoteHost === undefined || isLoopback(pipe.remoteHost);
-    return all < this.#limits.handshakesMax && (isExempt || fromHost < this.#limits.handshakesPerHostMax);
+  /** The pipe carries a session from here on, and has until `deadline` to be heard from as its path. */
+  bind(pipe: PipeState, binding: PipeBinding, deadline: Instant): void {
+    if (pipe.isUnproven) this.#noteProven(pipe);
+    pipe.pending = undefined;
+    pipe.binding = binding;
+    this.#timers.set(pipe.id, deadline);
   }
 
-  /** The pipe carries a session from here on. */
-  prove(pipe: PipeState, session: SessionId, path: PathId): void {
-    pipe.session = session;
-    pipe.path = path;
-    pipe.deadline = NEVER;
-    pipe.handshake = undefined;
-    this.#unproven.delete(pipe);
+  /** Moves the time by which the pipe must have got further; `NEVER` when it need not. */
+  setDeadline(pipe: PipeState, at: Instant): void {
+    this.#timers.set(pipe.id, at);
   }
 
-  remove(pipe: PipeState): void {
-    if (!this.#pipes.delete(pipe.id)) return;
-    this.#unproven.delete(pipe);
-    this.#count(pipe, -1);
-  }
-
-  /** The pipes that did not prove themselves in time. */
-  takeOverdue(now: Instant): PipeState[] {
-    return [...this.#unproven].filter((pipe) => pipe.deadline <= now);
+  /** Takes one pipe whose deadline is due. */
+  takeOverdue(now: Instant): PipeState | undefined {
+    const id = this.#timers.takeDue(now);
+    return id === undefined ? undefined : this.#pipes.get(id);
   }
 
   pollTimeout(): Instant {
-    let at = NEVER;
-    for (const pipe of this.#unproven) at = Math.min(at, pipe.deadline);
-    return at;
+    return this.#timers.earliest;
   }
 
-  #count(pipe: PipeState, change: number): void {
-    if (pipe.isDialled || pipe.remoteHost === undefined) return;
-    const key = prefixOf(pipe.remoteHost);
-    const count = (this.#perHost.get(key) ?? 0) + change;
-    if (count > 0) this.#perHost.set(key, count);
-    else this.#perHost.delete(key);
+  /** Sends a clear message. */
+  sendClear(pipe: PipeState, message: ClearMessage): void {
+    this.send(pipe, encodeClearPackage(encodeClearMessage(message), this.#env.checksum));
   }
-}
 
-/** Limits per address do not hold for the machine itself: every local program shares that address. */
-export function isLoopback(host: string): boolean {
-  return host === "::1" || host.startsWith("127.") || host.startsWith("::ffff:127.");
-}
-
-/** IPv4 addresses count one by one, IPv6 by /64, since a host has all of one. THREATS t-A5. */
-function prefixOf(host: string): string {
-  if (!host.includes(":")) return host;
-  if (host.startsWith("::ffff:") && host.includes(".")) return host.slice(7);
-  const [head = "", tail] = host.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) {
-    const after = tail === "" ? [] : tail.split(":");
-    while (groups.length + after.length < 8) groups.push("0");
-    groups.push(...after);
+  /** Sends a package that no session is asked for any more. */
+  send(pipe: PipeState, bytes: Bytes): void {
+    this.#outputs.push({ type: "send", pipe: pipe.id, bytes });
   }
-  return groups.slice(0, 4).join(":");
+
+  /** Asks for a pipe to an address. */
+  dial(address: string): PipeId {
+    const pipe = this.allocate();
+    this.#outputs.push({ type: "dial", pipe, address });
+    return pipe;
+  }
+
+  /** Ends a pipe, whether it is open or still being dialled, and forgets it. */
+  drop(id: PipeId, how: "close" | "destroy"): void {
+    this.forget(id);
+    this.#outputs.push({ type: how, pipe: id });
+  }
+
+  /** Forgets a pipe that is gone. */
+  forget(id: PipeId): void {
+    const pipe = this.#pipes.get(id);
+    if (pipe === undefined) return;
+    this.#pipes.delete(id);
+    this.#timers.set(id, NEVER);
+    if (pipe.isUnproven) this.#noteProven(pipe);
+    if (pipe.host !== undefined) this.#hosts.release(pipe.host);
+  }
+
+  #noteProven(pipe: PipeState): void {
+    pipe.isUnproven = false;
+    this.#unproven--;
+    if (pipe.isDialled) return;
+    this.#unprovenAccepted--;
+    if (pipe.host !== undefined) pipe.host.unproven--;
+  }
 }

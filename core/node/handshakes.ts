@@ -1,0 +1,619 @@
+/**
+ * The handshakes under way on the pipes of an endpoint: whose turn it is, who is let in, and which of two handshakes
+ * between the same two nodes is kept. PROTOCOL §3.5 to §3.7.
+ *
+ * The invariants to hold: nobody learns of a session before its peer proved to hold its keys, so a replayed first
+ * message causes nothing (THREATS t-A7); who completes a handshake holds no other session with that node at that time,
+ * so its proof says that an older session is lost there.
+ *
+ * @module
+ */
+
+import { connectionIdOf } from "../connection/package_protection.ts";
+import type { PathId } from "../connection/session_types.ts";
+import { Session } from "../connection/session.ts";
+import type { NodeId } from "../crypto/identity.ts";
+import type { ErrorCode } from "../error.ts";
+import { ERRORS, errorCodeOfWire } from "../error.ts";
+import type { Environment, Instant } from "../machine.ts";
+import { NEVER } from "../machine.ts";
+import type { Package } from "../wire/package.ts";
+import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import type { ClearMessage } from "./clear_messages.ts";
+import { PATTERN_NUMBERS } from "./clear_messages.ts";
+import type { Dial } from "./dial.ts";
+import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
+import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
+import { Handshake, patternOfNumber } from "./handshake.ts";
+import type { PipeState, PipeTable } from "./pipe_table.ts";
+import type { SessionEntry } from "./session_entry.ts";
+import type { SessionTable } from "./session_table.ts";
+import { TimerHeap } from "./timer_heap.ts";
+
+/** Agreements without a pipe that are kept; the oldest goes first. */
+const DETACHED_MAX = 256;
+
+/** A HANDSHAKE message. */
+export type HandshakeMessage = Extract<ClearMessage, { type: "handshake" }>;
+
+/**
+ * Where a handshake stands:
+ * - `answer`: the initiator waits for message 2, in XX the responder for message 3.
+ * - `tie`: another handshake or session between the same two nodes goes first.
+ * - `owner`: the owner is asked whether to accept.
+ * - `proof`: all is written; the first protected package of the peer makes the session.
+ */
+type Phase = "answer" | "tie" | "owner" | "proof";
+
+/** A handshake under way. */
+export interface Pending {
+  /** The pipe that it runs on; of no use any more once it is detached. */
+  readonly pipe: PipeState;
+  readonly handshake: Handshake;
+  readonly isInitiator: boolean;
+  /** What it was begun for, on the side that dialled. */
+  readonly dial: Dial | undefined;
+  readonly startedAt: Instant;
+  readonly deadline: Instant;
+  phase: Phase;
+  /** Who is there, as soon as it is known and both sides show a key. */
+  remoteId: NodeId | undefined;
+  /** The agreement, once the handshake is complete. */
+  result: HandshakeResult | undefined;
+  /** The number that the owner knows it by while it decides. */
+  session: SessionId | undefined;
+}
+
+/** What became of a handshake. */
+export type HandshakeOutcome =
+  | {
+      readonly type: "established";
+      readonly pending: Pending;
+      readonly result: HandshakeResult;
+      readonly session: Session;
+      /** The pipe that is its first path here, and which path. */
+      readonly pipe: PipeState;
+      readonly path: PathId;
+      /** The PING that proves us to the peer; 0 when the peer proved itself to us. */
+      readonly confirmToken: number;
+    }
+  /** Our dial is not needed any more: there is a session. */
+  | { readonly type: "superseded"; readonly pending: Pending; readonly entry: SessionEntry }
+  | { readonly type: "failed"; readonly pending: Pending; readonly code: ErrorCode; readonly detail: string }
+  /** The owner is to decide. */
+  | { readonly type: "incoming"; readonly pending: Pending; readonly session: SessionId };
+
+/** All handshakes of an endpoint. */
+export class Handshakes {
+  readonly #config: EndpointConfig;
+  readonly #context: HandshakeContext;
+  readonly #env: Environment;
+  readonly #pipes: PipeTable;
+  readonly #sessions: SessionTable;
+  readonly #banned: ReadonlySet<NodeId>;
+  readonly #byRemoteId = new Map<NodeId, Set<Pending>>();
+  readonly #byOwner = new Map<SessionId, Pending>();
+  /** Agreements whose pipe died before the proof came, by connection id: the initiator may come back on another. */
+  readonly #detached = new Map<number, Pending>();
+  readonly #detachedTimers = new TimerHeap();
+  readonly #outcomes: HandshakeOutcome[] = [];
+  /** Nodes of which something changed: what waits for them is looked at again. */
+  readonly #changed = new Set<NodeId>();
+  readonly #scratch = new Uint8Array(PACKAGE_BYTES_MAX);
+
+  constructor(options: {
+    readonly config: EndpointConfig;
+    readonly context: HandshakeContext;
+    readonly pipes: PipeTable;
+    readonly sessions: SessionTable;
+    readonly banned: ReadonlySet<NodeId>;
+  }) {
+    this.#config = options.config;
+    this.#context = options.context;
+    this.#env = options.context.env;
+    this.#pipes = options.pipes;
+    this.#sessions = options.sessions;
+    this.#banned = options.banned;
+  }
+
+  // What happened outside.
+
+  /** Begins a handshake on a pipe of a dial. */
+  begin(pipe: PipeState, dial: Dial, now: Instant): void {
+    const pattern = dial.remoteKey === undefined ? "XX" : dial.isAnonymous ? "NK" : "IK";
+    const handshake = new Handshake(this.#context, {
+      role: "initiator",
+      pattern,
+      kind: pipe.facts.kind,
+      localConnectionId: this.#sessions.reserveConnectionId(),
+      remoteKey: dial.remoteKey,
+      initMessage: dial.initMessage,
+    });
+    const deadline = Math.min(now + this.#config.limits.handshakeTimeoutMs, dial.deadline);
+    const pending = this.#add(pipe, handshake, dial, deadline, now);
+    if (pattern === "IK") this.#name(pending, dial.remoteId);
+    this.#send(pending, 1);
+  }
+
+  /** Takes a HANDSHAKE message of a pipe that carries no session. */
+  onMessage(pipe: PipeState, message: HandshakeMessage, now: Instant): void {
+    const { pending } = pipe;
+    if (pending === undefined) {
+      this.#onFirst(pipe, message, now);
+      return;
+    }
+    const { handshake } = pending;
+    const isExpected =
+      pending.phase === "answer" &&
+      PATTERN_NUMBERS[handshake.pattern] === message.pattern &&
+      message.targetConnectionId === handshake.localConnectionId &&
+      message.step === (pending.isInitiator ? 2 : 3) &&
+      (pending.isInitiator || message.sourceConnectionId === handshake.remoteConnectionId);
+    if (!isExpected) {
+      this.#fail(pending, "handshake_failed", "A handshake message came out of turn");
+      return;
+    }
+    handshake.remoteConnectionId = message.sourceConnectionId;
+    if (!handshake.read(message.step, message.noise)) {
+      this.#fail(pending, handshake.failure, "");
+      return;
+    }
+    this.#name(pending, handshake.remoteId);
+    this.#decide(pending, false, now);
+  }
+
+  /** Takes a REFUSED or VERSIONS message. Nobody vouches for it: it only ends sooner what would fail anyway. */
+  onRefusal(pipe: PipeState, message: Exclude<ClearMessage, HandshakeMessage>, now: Instant): void {
+    const { pending } = pipe;
+    if (pending?.isInitiator !== true) return;
+    if (message.type === "versions") {
+      this.#fail(pending, "version", `The node speaks versions ${message.versions.join(", ")}`);
+    } else if (message.type === "refused" && message.targetConnectionId === pending.handshake.localConnectionId) {
+      const code = errorCodeOfWire(message.wireCode);
+      // The session that goes first is about to come up on another pipe.
+      if (code === "replaced") pending.dial?.awaitOther(now + this.#config.limits.tieWaitMs);
+      this.#fail(pending, code === "closed" ? "refused" : code, "");
+    }
+  }
+
+  /** Takes a protected package of a pipe with a handshake: the proof, or nonsense. */
+  onProtected(pipe: PipeState, input: Package, now: Instant): void {
+    const { pending } = pipe;
+    if (pending === undefined) return;
+    const { phase, result, handshake } = pending;
+    if (phase !== "proof" || result === undefined || connectionIdOf(input) !== handshake.localConnectionId) {
+      this.#fail(pending, "handshake_failed", "A package came before the handshake was over");
+      return;
+    }
+    const session = this.#makeSession(pending, result, now);
+    if (session.handlePackage({ package: input, facts: pipe.facts }, now) !== 0) {
+      session.drop("crypto", now);
+      this.#fail(pending, "handshake_failed", "The first package is not authentic");
+      return;
+    }
+    this.#onProven(pending, { result, session, pipe, path: 0 }, now);
+  }
+
+  /** Takes the first package of a fresh pipe; `false` when it names no agreement that waits for its proof. */
+  onAttach(pipe: PipeState, connectionId: number, input: Package, now: Instant): boolean {
+    const pending = this.#detached.get(connectionId);
+    const result = pending?.result;
+    if (pending === undefined || result === undefined) return false;
+    const session = this.#makeSession(pending, result, now);
+    const path = session.handlePackage({ package: input, facts: pipe.facts }, now);
+    if (path === undefined || path === 0) {
+      session.drop("crypto", now);
+      this.#discard(pending);
+      return false;
+    }
+    session.closePath(0, now);
+    this.#onProven(pending, { result, session, pipe, path }, now);
+    return true;
+  }
+
+  /** The pipe of a handshake had time enough. */
+  onTimeout(pending: Pending, now: Instant): void {
+    if (pending.phase === "tie" && now < pending.deadline) this.#decide(pending, true, now);
+    else if (pending.phase === "owner") this.#refuse(pending, "handshake_timeout");
+    else {
+      const isKept = this.onPipeLost(pending.pipe, now);
+      if (isKept) this.#pipes.drop(pending.pipe.id, "destroy");
+      else this.#fail(pending, "handshake_timeout", "");
+    }
+  }
+
+  /**
+   * The pipe of a handshake died. An initiator that was told all may think that it has a session: what was agreed is
+   * kept as long as it may try to resume. `false` when there is nothing to keep.
+   */
+  onPipeLost(pipe: PipeState, now: Instant): boolean {
+    const { pending } = pipe;
+    if (pending?.phase !== "proof" || pending.isInitiator || pending.result === undefined) return false;
+    pipe.pending = undefined;
+    const id = pending.handshake.localConnectionId;
+    const windowMs = Math.min(this.#config.session.resumeWindowMs, pending.result.remote.resumeWindowMs);
+    this.#detached.set(id, pending);
+    this.#detachedTimers.set(id, now + windowMs);
+    const oldest = this.#detached.values().next().value;
+    if (this.#detached.size > DETACHED_MAX && oldest !== undefined) this.#discard(oldest);
+    return true;
+  }
+
+  handleTimeout(now: Instant): void {
+    for (;;) {
+      const id = this.#detachedTimers.takeDue(now);
+      if (id === undefined) return;
+      const pending = this.#detached.get(id);
+      if (pending !== undefined) this.#discard(pending);
+    }
+  }
+
+  pollTimeout(): Instant {
+    return this.#detachedTimers.earliest;
+  }
+
+  /** A new session with a node makes older agreements with it void: its node has no other. */
+  onSession(id: NodeId | undefined): void {
+    if (id === undefined) return;
+    for (const pending of [...(this.#byRemoteId.get(id) ?? [])]) {
+      if (this.#detached.has(pending.handshake.localConnectionId)) this.#discard(pending);
+    }
+    this.recheck(id);
+  }
+
+  /** Something about the sessions with a node changed: what waits for it is looked at again. */
+  recheck(id: NodeId | undefined): void {
+    if (id !== undefined && this.#byRemoteId.has(id)) this.#changed.add(id);
+  }
+
+  // Commands.
+
+  /** Lets somebody in whom the owner was asked about. `false` when nobody waits any more. */
+  accept(session: SessionId, now: Instant): boolean {
+    const pending = this.#byOwner.get(session);
+    if (pending === undefined) return false;
+    this.#byOwner.delete(session);
+    this.#admit(pending, now);
+    return true;
+  }
+
+  /** Turns somebody away. `false` when nobody waits any more. */
+  decline(session: SessionId, code: ErrorCode): boolean {
+    const pending = this.#byOwner.get(session);
+    if (pending === undefined) return false;
+    this.#refuse(pending, code);
+    return true;
+  }
+
+  /** Forgets the handshake of a pipe that ends. */
+  abandon(pipe: PipeState): void {
+    if (pipe.pending !== undefined) this.#discard(pipe.pending);
+  }
+
+  /** Ends a handshake that somebody else began. */
+  end(pending: Pending, code: ErrorCode): void {
+    this.#refuse(pending, code);
+  }
+
+  /** What became of a handshake since the last call; call until `undefined`. */
+  pollOutcome(now: Instant): HandshakeOutcome | undefined {
+    for (;;) {
+      const outcome = this.#outcomes.shift();
+      if (outcome !== undefined) return outcome;
+      const id = this.#changed.values().next().value;
+      if (id === undefined) return undefined;
+      this.#changed.delete(id);
+      this.#reconsider(id, now);
+    }
+  }
+
+  // The responder's side.
+
+  #onFirst(pipe: PipeState, message: HandshakeMessage, now: Instant): void {
+    const pattern = patternOfNumber(message.pattern);
+    if (message.step !== 1 || pattern === undefined || pipe.isDialled) {
+      this.#turnAway(pipe, message.sourceConnectionId, pattern === undefined ? "unsupported" : "handshake_failed");
+      return;
+    }
+    const handshake = new Handshake(this.#context, {
+      role: "responder",
+      pattern,
+      kind: pipe.facts.kind,
+      localConnectionId: this.#sessions.reserveConnectionId(),
+      remoteKey: undefined,
+      initMessage: undefined,
+    });
+    handshake.remoteConnectionId = message.sourceConnectionId;
+    const pending = this.#add(pipe, handshake, undefined, now + this.#config.limits.handshakeTimeoutMs, now);
+    if (!handshake.read(1, message.noise)) {
+      // A first message that cannot be opened was most likely meant for another node: IK and NK are to one key.
+      this.#refuse(pending, pattern === "XX" ? "handshake_failed" : "identity_mismatch");
+      return;
+    }
+    if (pattern === "XX") {
+      this.#send(pending, 2);
+      return;
+    }
+    this.#name(pending, handshake.remoteId);
+    this.#decide(pending, false, now);
+  }
+
+  /** Decides about somebody who wants in. */
+  #judge(pending: Pending, isTieOver: boolean, now: Instant): void {
+    const { remoteId } = pending;
+    if (remoteId !== undefined && this.#banned.has(remoteId)) this.#refuse(pending, "banned");
+    else if (this.#sessions.size >= this.#config.limits.sessionsMax) this.#refuse(pending, "limit");
+    else if (remoteId !== undefined && this.#isSmallerThan(remoteId) && this.#losesTie(pending, remoteId)) {
+      this.#refuse(pending, "replaced");
+    } else if (!isTieOver && remoteId !== undefined && this.#mustDefer(remoteId)) this.#wait(pending, now);
+    else if (this.#config.isAcceptManual === true && !this.#isDialling(remoteId)) this.#ask(pending);
+    else this.#admit(pending, now);
+  }
+
+  /** Whether we, with the smaller id, have a handshake or a session of our own that the peer may not know of yet. */
+  #mustDefer(id: NodeId): boolean {
+    if (!this.#isSmallerThan(id)) return false;
+    const existing = this.#sessions.ofNode(id);
+    return this.#isDialling(id) || (existing !== undefined && existing.isInitiator && !existing.isConfirmed);
+  }
+
+  /** Whether our own session came to be while the peer was asking for one: the peer has ours. */
+  #losesTie(pending: Pending, id: NodeId): boolean {
+    const existing = this.#sessions.ofNode(id);
+    return existing?.isInitiator === true && existing.isConfirmed && existing.openedAt >= pending.startedAt;
+  }
+
+  #ask(pending: Pending): void {
+    pending.phase = "owner";
+    pending.session = this.#sessions.allocateId();
+    this.#pipes.setDeadline(pending.pipe, pending.deadline);
+    this.#byOwner.set(pending.session, pending);
+    this.#outcomes.push({ type: "incoming", pending, session: pending.session });
+  }
+
+  #admit(pending: Pending, now: Instant): void {
+    if (pending.handshake.isComplete) this.#establish(pending, now); // XX: message 3 was the proof.
+    else this.#send(pending, 2);
+  }
+
+  // The initiator's side.
+
+  /** Goes on with a handshake of ours, now that the peer is known. */
+  #proceed(pending: Pending, isTieOver: boolean, now: Instant): void {
+    const { remoteId } = pending;
+    if (remoteId !== undefined && this.#banned.has(remoteId)) {
+      this.#fail(pending, "banned", "");
+      return;
+    }
+    const existing = remoteId === undefined ? undefined : this.#existing(remoteId);
+    if (existing !== undefined) this.#supersede(pending, existing);
+    else if (!isTieOver && remoteId !== undefined && this.#mustHold(pending, remoteId)) this.#wait(pending, now);
+    else if (pending.handshake.isComplete) this.#establish(pending, now);
+    else this.#send(pending, 3);
+  }
+
+  /** Whether another handshake with the node is past the point at which it can be taken back. */
+  #mustHold(pending: Pending, id: NodeId): boolean {
+    if (this.#isOwn(id)) return false;
+    // Of two IK handshakes that cross, the larger id must not wait for the smaller one, which waits for it.
+    const isWaiting = pending.handshake.pattern === "XX" || this.#isSmallerThan(id);
+    for (const other of this.#byRemoteId.get(id) ?? []) {
+      if (other !== pending && other.phase === "proof" && (other.isInitiator || isWaiting)) return true;
+    }
+    return false;
+  }
+
+  #supersede(pending: Pending, entry: SessionEntry): void {
+    this.#discard(pending);
+    this.#pipes.drop(pending.pipe.id, "destroy");
+    this.#outcomes.push({ type: "superseded", pending, entry });
+  }
+
+  // Both sides.
+
+  #decide(pending: Pending, isTieOver: boolean, now: Instant): void {
+    if (pending.isInitiator) this.#proceed(pending, isTieOver, now);
+    else this.#judge(pending, isTieOver, now);
+  }
+
+  #wait(pending: Pending, now: Instant): void {
+    if (pending.phase === "tie") return;
+    pending.phase = "tie";
+    const until = Math.min(pending.deadline, now + this.#config.limits.tieWaitMs);
+    this.#pipes.setDeadline(pending.pipe, until);
+  }
+
+  /** Looks again at the handshakes with a node. */
+  #reconsider(id: NodeId, now: Instant): void {
+    const existing = this.#existing(id);
+    for (const pending of [...(this.#byRemoteId.get(id) ?? [])]) {
+      if (pending.isInitiator && existing !== undefined) this.#supersede(pending, existing);
+      else if (pending.phase === "tie") this.#decide(pending, false, now);
+    }
+  }
+
+  /** Writes the next message; the one that is the last waits for the peer's proof. */
+  #send(pending: Pending, step: number): void {
+    const { handshake, pipe } = pending;
+    const noise = handshake.write(step);
+    if (noise === undefined) {
+      this.#fail(pending, "handshake_failed", "The key of the other side is of low order");
+      return;
+    }
+    this.#pipes.sendClear(pipe, {
+      type: "handshake",
+      pattern: PATTERN_NUMBERS[handshake.pattern],
+      step,
+      sourceConnectionId: handshake.localConnectionId,
+      targetConnectionId: handshake.remoteConnectionId,
+      noise,
+    });
+    this.#pipes.setDeadline(pipe, pending.deadline);
+    pending.phase = handshake.isComplete ? "proof" : "answer";
+    if (!handshake.isComplete) return;
+    pending.result = handshake.result();
+    handshake.destroy();
+    if (pending.remoteId !== undefined) this.#changed.add(pending.remoteId);
+  }
+
+  /** The peer's last message was read: the session is there, and the peer is told so by a PING. */
+  #establish(pending: Pending, now: Instant): void {
+    const result = pending.handshake.result();
+    pending.handshake.destroy();
+    const session = this.#makeSession(pending, result, now);
+    const confirmToken = session.ping(now);
+    this.#remove(pending);
+    this.#outcomes.push({ type: "established", pending, result, session, pipe: pending.pipe, path: 0, confirmToken });
+  }
+
+  /** The peer proved to hold the keys. Who is let in may have changed since they were agreed on. */
+  #onProven(
+    pending: Pending,
+    made: { readonly result: HandshakeResult; readonly session: Session; readonly pipe: PipeState; readonly path: PathId },
+    now: Instant,
+  ): void {
+    const { remoteId } = pending;
+    this.#remove(pending);
+    const isBanned = remoteId !== undefined && this.#banned.has(remoteId);
+    if (!isBanned && this.#sessions.size < this.#config.limits.sessionsMax) {
+      this.#outcomes.push({ type: "established", pending, ...made, confirmToken: 0 });
+      return;
+    }
+    // Told inside the session: the peer believes nothing else any more.
+    const code = isBanned ? "banned" : "limit";
+    made.session.close({ code }, now);
+    for (let sent = made.session.pollTransmit(now); sent !== undefined; sent = made.session.pollTransmit(now)) {
+      this.#pipes.send(made.pipe, sent.bytes);
+    }
+    this.#sessions.releaseConnectionId(pending.handshake.localConnectionId);
+    this.#pipes.drop(made.pipe.id, "close");
+    this.#outcomes.push({ type: "failed", pending, code, detail: "" });
+  }
+
+  #makeSession(pending: Pending, result: HandshakeResult, now: Instant): Session {
+    const session = new Session(
+      {
+        role: pending.isInitiator ? "initiator" : "responder",
+        secrets: result.secrets,
+        config: this.#config.session,
+        remote: result.remote,
+        firstPath: pending.pipe.facts,
+        scratch: this.#scratch,
+      },
+      this.#env,
+      now,
+    );
+    wipe(result);
+    return session;
+  }
+
+  #refuse(pending: Pending, code: ErrorCode): void {
+    this.#discard(pending);
+    this.#outcomes.push({ type: "failed", pending, code, detail: "" });
+    this.#turnAway(pending.pipe, pending.handshake.remoteConnectionId, code);
+  }
+
+  #turnAway(pipe: PipeState, connectionId: number, code: ErrorCode): void {
+    this.#pipes.sendClear(pipe, { type: "refused", targetConnectionId: connectionId, wireCode: ERRORS[code].wire });
+    this.#pipes.drop(pipe.id, "close");
+  }
+
+  #fail(pending: Pending, code: ErrorCode, detail: string): void {
+    this.#discard(pending);
+    this.#pipes.drop(pending.pipe.id, "destroy");
+    this.#outcomes.push({ type: "failed", pending, code, detail });
+  }
+
+  /** Ends a handshake that comes to no session. */
+  #discard(pending: Pending): void {
+    pending.handshake.destroy();
+    if (pending.result !== undefined) wipe(pending.result);
+    this.#sessions.releaseConnectionId(pending.handshake.localConnectionId);
+    this.#remove(pending);
+  }
+
+  #add(
+    pipe: PipeState,
+    handshake: Handshake,
+    dial: Dial | undefined,
+    deadline: Instant,
+    now: Instant,
+  ): Pending {
+    const pending: Pending = {
+      pipe,
+      handshake,
+      isInitiator: handshake.role === "initiator",
+      dial,
+      startedAt: now,
+      deadline,
+      phase: "answer",
+      remoteId: undefined,
+      result: undefined,
+      session: undefined,
+    };
+    pipe.pending = pending;
+    this.#pipes.setDeadline(pipe, deadline);
+    return pending;
+  }
+
+  /** Notes whom a handshake is with. */
+  #name(pending: Pending, id: NodeId | undefined): void {
+    if (id === undefined || pending.remoteId !== undefined || pending.handshake.pattern === "NK") return;
+    pending.remoteId = id;
+    const others = this.#byRemoteId.get(id);
+    if (others === undefined) this.#byRemoteId.set(id, new Set([pending]));
+    else others.add(pending);
+  }
+
+  #remove(pending: Pending): void {
+    pending.pipe.pending = undefined;
+    if (this.#detached.delete(pending.handshake.localConnectionId)) {
+      this.#detachedTimers.set(pending.handshake.localConnectionId, NEVER);
+    }
+    if (pending.session !== undefined) this.#byOwner.delete(pending.session);
+    const { remoteId } = pending;
+    if (remoteId === undefined) return;
+    const others = this.#byRemoteId.get(remoteId);
+    others?.delete(pending);
+    if (others?.size === 0) this.#byRemoteId.delete(remoteId);
+    else this.#changed.add(remoteId);
+  }
+
+  #isDialling(id: NodeId | undefined): boolean {
+    if (id === undefined || this.#isOwn(id)) return false;
+    for (const pending of this.#byRemoteId.get(id) ?? []) if (pending.isInitiator) return true;
+    return false;
+  }
+
+  /** The session that makes one more with this node needless. */
+  #existing(id: NodeId): SessionEntry | undefined {
+    const entry = this.#isOwn(id) ? undefined : this.#sessions.ofNode(id);
+    return entry === undefined || entry.session.isClosed ? undefined : entry;
+  }
+
+  #isOwn(id: NodeId): boolean {
+    return id === this.#config.identity.id;
+  }
+
+  #isSmallerThan(id: NodeId): boolean {
+    return isSmallerId(this.#config.identity.id, id);
+  }
+}
+
+/** Whether the first id is the smaller one as bytes: in base32 the letters come before the digits. PROTOCOL §3.7. */
+export function isSmallerId(left: NodeId, right: NodeId): boolean {
+  for (let index = 0; index < left.length; index++) {
+    const difference = rankOf(left.charCodeAt(index)) - rankOf(right.charCodeAt(index));
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
+}
+
+function rankOf(letter: number): number {
+  return letter >= 0x61 ? letter - 0x61 : letter - 0x32 + 26;
+}
+
+function wipe(result: HandshakeResult): void {
+  result.secrets.sendKey.fill(0);
+  result.secrets.receiveKey.fill(0);
+}
