@@ -23,7 +23,6 @@ import type { ErrorCode } from "../error.ts";
 import type { Environment, Instant, Machine } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
 import { CLEAR_VERSION, PROTECTED_VERSION } from "../wire/package.ts";
-import type { ClearMessage } from "./clear_messages.ts";
 import { decodeClearMessage } from "./clear_messages.ts";
 import { Dialler } from "./dialler.ts";
 import type {
@@ -39,15 +38,16 @@ import type {
   SessionId,
 } from "./endpoint_types.ts";
 import type { HandshakeContext } from "./handshake.ts";
-import { resetTokenOf } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./handshake_payload.ts";
 import type { HandshakeOutcome } from "./handshakes.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { PipeState } from "./pipe_table.ts";
 import { PipeTable } from "./pipe_table.ts";
-import { Resume } from "./resumer.ts";
 import type { SessionEntry } from "./session_entry.ts";
+import { sessionEntryOf } from "./session_entry.ts";
 import { SessionTable } from "./session_table.ts";
+import type { ResetMessage } from "./stateless_reset.ts";
+import { StatelessReset } from "./stateless_reset.ts";
 
 /** Bytes of a partial package that a stranger may leave with us: every handshake package is at most 548 bytes long. */
 const STRANGER_BYTES_MAX = 2048;
@@ -57,7 +57,6 @@ type Established = Extract<HandshakeOutcome, { type: "established" }>;
 /** An endpoint. */
 export class Endpoint implements Machine<EndpointInput, EndpointOutput, EndpointEvent> {
   readonly #config: EndpointConfig;
-  readonly #context: HandshakeContext;
   readonly #pipes: PipeTable;
   readonly #sessions: SessionTable;
   readonly #handshakes: Handshakes;
@@ -66,15 +65,14 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   readonly #outputs = new EventQueue<EndpointOutput>();
   readonly #events = new EventQueue<EndpointEvent>();
   readonly #dropped = new Map<string, number>();
+  readonly #resets: StatelessReset;
   #isClosed = false;
-  #resetsLeft = 0;
-  #resetsSince: Instant = Number.NEGATIVE_INFINITY;
 
   constructor(config: EndpointConfig, env: Environment, _now: Instant) {
     this.#config = { ...config, session: { ...DEFAULT_SESSION_CONFIG, ...config.session } };
     const instance = new Uint8Array(INSTANCE_BYTES);
     env.random(instance);
-    this.#context = {
+    const context: HandshakeContext = {
       identity: config.identity,
       session: this.#config.session,
       instance,
@@ -82,10 +80,11 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       resetKey: deriveKey(env.crypto, config.identity.seed, "stateless reset"),
       env,
     };
+    this.#resets = new StatelessReset(context, config.limits.resetsPerSecondMax);
     this.#pipes = new PipeTable(config.limits, env, this.#outputs);
     const shared = { config: this.#config, env, pipes: this.#pipes, events: this.#events, banned: this.#banned };
     this.#sessions = new SessionTable(shared);
-    this.#handshakes = new Handshakes({ ...shared, context: this.#context, sessions: this.#sessions });
+    this.#handshakes = new Handshakes({ ...shared, context, sessions: this.#sessions });
     this.#dialler = new Dialler({ ...shared, sessions: this.#sessions, handshakes: this.#handshakes });
   }
 
@@ -197,6 +196,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   closeAll(options: CloseOptions, now: Instant): void {
     this.#isClosed = true;
     this.#dialler.close("closed");
+    this.#handshakes.close();
     for (const pipe of this.#pipes.all()) {
       if (pipe.binding !== undefined) continue;
       if (pipe.pending === undefined) this.#pipes.drop(pipe.id, "destroy");
@@ -498,29 +498,18 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#dialler.onPipeLost(pipe.id, dialCode, detail, now);
   }
 
-  // Resets. RFC 9000 §10.3.
-
+  /** A package of a session that is not known here: its sender is told. */
   #answerUnknown(pipe: PipeState, connectionId: number, now: Instant): void {
     this.#count("unknownSession");
-    if (now - this.#resetsSince >= 1000) {
-      this.#resetsSince = now;
-      this.#resetsLeft = this.#config.limits.resetsPerSecondMax;
-    }
-    if (connectionId !== 0 && this.#resetsLeft > 0) {
-      this.#resetsLeft--;
-      this.#pipes.sendClear(pipe, { type: "reset", connectionId, token: resetTokenOf(this.#context, connectionId) });
-    }
+    const answer = this.#resets.answerTo(connectionId, now);
+    if (answer !== undefined) this.#pipes.sendClear(pipe, answer);
     this.#pipes.drop(pipe.id, "close");
   }
 
-  /** The peer says that it does not know a session; only its own token proves that it is the peer. */
-  #onReset(pipe: PipeState, message: Extract<ClearMessage, { type: "reset" }>, now: Instant): void {
+  /** The peer says that it does not know a session. */
+  #onReset(pipe: PipeState, message: ResetMessage, now: Instant): void {
     const entry = pipe.binding?.entry;
-    const isProven =
-      entry?.resetToken !== undefined &&
-      entry.remoteConnectionId === message.connectionId &&
-      equalBytes(entry.resetToken, message.token);
-    if (entry === undefined || !isProven) {
+    if (entry === undefined || !this.#resets.isProven(message, entry)) {
       this.#failPipe(pipe, "forgedReset", "A reset does not prove itself", now);
       return;
     }
@@ -559,31 +548,14 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   }
 
   #onEstablished(outcome: Established, now: Instant): void {
-    const { pending, result, session } = outcome;
-    const { handshake, dial, pipe, isInitiator } = pending;
-    const address = dial?.pipes.get(pipe.id);
-    const isDialable = dial !== undefined && dial.addresses.length > 0 && address !== undefined;
-    const entry: SessionEntry = {
-      id: pending.session ?? this.#sessions.allocateId(),
-      session,
-      remoteId: result.remoteId,
-      isInitiator,
-      isAnonymous: handshake.pattern === "NK",
-      openedAt: now,
-      localConnectionId: handshake.localConnectionId,
-      remoteConnectionId: handshake.remoteConnectionId,
-      resetToken: result.resetToken,
-      instance: result.instance,
-      isConfirmed: outcome.confirmToken === 0,
-      confirmToken: outcome.confirmToken,
-      pipes: new Map(),
-      resume: new Resume(isDialable ? [address, ...dial.addresses] : []),
-    };
+    const { pending } = outcome;
+    const entry = sessionEntryOf(outcome, pending.session ?? this.#sessions.allocateId(), now);
     this.#dropOlder(entry, now);
     this.#sessions.add(entry, outcome.pipe, outcome.path);
-    const { remoteId, initMessage } = result;
-    this.#events.push({ type: "sessionOpened", session: entry.id, remoteId, isInitiator, initMessage });
-    this.#dialler.onSession(entry, dial, now);
+    const { id: session, remoteId, isInitiator } = entry;
+    const { initMessage } = outcome.result;
+    this.#events.push({ type: "sessionOpened", session, remoteId, isInitiator, initMessage });
+    this.#dialler.onSession(entry, pending.dial, now);
     if (!entry.isAnonymous) this.#handshakes.onSession(remoteId);
     this.#sessions.touch(entry, now);
   }

@@ -16,53 +16,24 @@ import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import { ERRORS, errorCodeOfWire } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
-import { NEVER } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import { Agreements } from "./agreements.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { PATTERN_NUMBERS } from "./clear_messages.ts";
 import type { Dial } from "./dial.ts";
 import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
 import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
 import { Handshake, patternOfNumber } from "./handshake.ts";
+import { HandshakeTie } from "./handshake_tie.ts";
+import type { Pending } from "./pending_handshake.ts";
+import { PendingIndex, wipe } from "./pending_handshake.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
 import type { SessionEntry } from "./session_entry.ts";
 import type { SessionTable } from "./session_table.ts";
-import { TimerHeap } from "./timer_heap.ts";
-
-/** Agreements without a pipe that are kept; the oldest goes first. */
-const DETACHED_MAX = 256;
 
 /** A HANDSHAKE message. */
 export type HandshakeMessage = Extract<ClearMessage, { type: "handshake" }>;
-
-/**
- * Where a handshake stands:
- * - `answer`: the initiator waits for message 2, in XX the responder for message 3.
- * - `tie`: another handshake or session between the same two nodes goes first.
- * - `owner`: the owner is asked whether to accept.
- * - `proof`: all is written; the first protected package of the peer makes the session.
- */
-type Phase = "answer" | "tie" | "owner" | "proof";
-
-/** A handshake under way. */
-export interface Pending {
-  /** The pipe that it runs on; of no use any more once it is detached. */
-  readonly pipe: PipeState;
-  readonly handshake: Handshake;
-  readonly isInitiator: boolean;
-  /** What it was begun for, on the side that dialled. */
-  readonly dial: Dial | undefined;
-  readonly startedAt: Instant;
-  readonly deadline: Instant;
-  phase: Phase;
-  /** Who is there, as soon as it is known and both sides show a key. */
-  remoteId: NodeId | undefined;
-  /** The agreement, once the handshake is complete. */
-  result: HandshakeResult | undefined;
-  /** The number that the owner knows it by while it decides. */
-  session: SessionId | undefined;
-}
 
 /** What became of a handshake. */
 export type HandshakeOutcome =
@@ -91,11 +62,10 @@ export class Handshakes {
   readonly #pipes: PipeTable;
   readonly #sessions: SessionTable;
   readonly #banned: ReadonlySet<NodeId>;
-  readonly #byRemoteId = new Map<NodeId, Set<Pending>>();
+  readonly #pending = new PendingIndex();
+  readonly #tie: HandshakeTie;
+  readonly #agreements = new Agreements();
   readonly #byOwner = new Map<SessionId, Pending>();
-  /** Agreements whose pipe died before the proof came, by connection id: the initiator may come back on another. */
-  readonly #detached = new Map<number, Pending>();
-  readonly #detachedTimers = new TimerHeap();
   readonly #outcomes: HandshakeOutcome[] = [];
   /** Nodes of which something changed: what waits for them is looked at again. */
   readonly #changed = new Set<NodeId>();
@@ -114,6 +84,7 @@ export class Handshakes {
     this.#pipes = options.pipes;
     this.#sessions = options.sessions;
     this.#banned = options.banned;
+    this.#tie = new HandshakeTie(options.config.identity.id, this.#pending, options.sessions);
   }
 
   // What happened outside.
@@ -196,7 +167,7 @@ export class Handshakes {
 
   /** Takes the first package of a fresh pipe; `false` when it names no agreement that waits for its proof. */
   onAttach(pipe: PipeState, connectionId: number, input: Package, now: Instant): boolean {
-    const pending = this.#detached.get(connectionId);
+    const pending = this.#agreements.get(connectionId);
     const result = pending?.result;
     if (pending === undefined || result === undefined) return false;
     const session = this.#makeSession(pending, result, now);
@@ -230,40 +201,34 @@ export class Handshakes {
     const { pending } = pipe;
     if (pending?.phase !== "proof" || pending.isInitiator || pending.result === undefined) return false;
     pipe.pending = undefined;
-    const id = pending.handshake.localConnectionId;
     const windowMs = Math.min(this.#config.session.resumeWindowMs, pending.result.remote.resumeWindowMs);
-    this.#detached.set(id, pending);
-    this.#detachedTimers.set(id, now + windowMs);
-    const oldest = this.#detached.values().next().value;
-    if (this.#detached.size > DETACHED_MAX && oldest !== undefined) this.#discard(oldest);
+    const oldest = this.#agreements.add(pending, now + windowMs);
+    if (oldest !== undefined) this.#discard(oldest);
     return true;
   }
 
   handleTimeout(now: Instant): void {
     for (;;) {
-      const id = this.#detachedTimers.takeDue(now);
-      if (id === undefined) return;
-      const pending = this.#detached.get(id);
-      if (pending !== undefined) this.#discard(pending);
+      const pending = this.#agreements.takeOverdue(now);
+      if (pending === undefined) return;
+      this.#discard(pending);
     }
   }
 
   pollTimeout(): Instant {
-    return this.#detachedTimers.earliest;
+    return this.#agreements.pollTimeout();
   }
 
   /** A new session with a node makes older agreements with it void: its node has no other. */
   onSession(id: NodeId | undefined): void {
     if (id === undefined) return;
-    for (const pending of [...(this.#byRemoteId.get(id) ?? [])]) {
-      if (this.#detached.has(pending.handshake.localConnectionId)) this.#discard(pending);
-    }
+    for (const pending of this.#pending.ofNode(id)) if (this.#agreements.has(pending)) this.#discard(pending);
     this.recheck(id);
   }
 
   /** Something about the sessions with a node changed: what waits for it is looked at again. */
   recheck(id: NodeId | undefined): void {
-    if (id !== undefined && this.#byRemoteId.has(id)) this.#changed.add(id);
+    if (id !== undefined && this.#pending.has(id)) this.#changed.add(id);
   }
 
   // Commands.
@@ -283,6 +248,11 @@ export class Handshakes {
     if (pending === undefined) return false;
     this.#refuse(pending, code);
     return true;
+  }
+
+  /** Forgets the agreements that have no pipe. */
+  close(): void {
+    for (const pending of this.#agreements.all()) this.#discard(pending);
   }
 
   /** Forgets the handshake of a pipe that ends. */
@@ -343,24 +313,15 @@ export class Handshakes {
     const { remoteId } = pending;
     if (remoteId !== undefined && this.#banned.has(remoteId)) this.#refuse(pending, "banned");
     else if (this.#sessions.size >= this.#config.limits.sessionsMax) this.#refuse(pending, "limit");
-    else if (remoteId !== undefined && this.#isSmallerThan(remoteId) && this.#losesTie(pending, remoteId)) {
-      this.#refuse(pending, "replaced");
-    } else if (!isTieOver && remoteId !== undefined && this.#mustDefer(remoteId)) this.#wait(pending, now);
-    else if (this.#config.isAcceptManual === true && !this.#isDialling(remoteId)) this.#ask(pending);
+    else if (remoteId !== undefined && this.#tie.isLost(pending, remoteId)) this.#refuse(pending, "replaced");
+    else if (remoteId !== undefined && !isTieOver && this.#tie.mustDefer(remoteId)) this.#wait(pending, now);
+    else if (this.#config.isAcceptManual === true && !this.#isWanted(remoteId)) this.#ask(pending);
     else this.#admit(pending, now);
   }
 
-  /** Whether we, with the smaller id, have a handshake or a session of our own that the peer may not know of yet. */
-  #mustDefer(id: NodeId): boolean {
-    if (!this.#isSmallerThan(id)) return false;
-    const existing = this.#sessions.ofNode(id);
-    return this.#isDialling(id) || (existing !== undefined && existing.isInitiator && !existing.isConfirmed);
-  }
-
-  /** Whether our own session came to be while the peer was asking for one: the peer has ours. */
-  #losesTie(pending: Pending, id: NodeId): boolean {
-    const existing = this.#sessions.ofNode(id);
-    return existing?.isInitiator === true && existing.isConfirmed && existing.openedAt >= pending.startedAt;
+  /** Whether we dial the node ourselves: then nobody needs to be asked. */
+  #isWanted(id: NodeId | undefined): boolean {
+    return id !== undefined && this.#tie.isDialling(id);
   }
 
   #ask(pending: Pending): void {
@@ -385,22 +346,11 @@ export class Handshakes {
       this.#fail(pending, "banned", "");
       return;
     }
-    const existing = remoteId === undefined ? undefined : this.#existing(remoteId);
+    const existing = remoteId === undefined ? undefined : this.#tie.existing(remoteId);
     if (existing !== undefined) this.#supersede(pending, existing);
-    else if (!isTieOver && remoteId !== undefined && this.#mustHold(pending, remoteId)) this.#wait(pending, now);
+    else if (!isTieOver && remoteId !== undefined && this.#tie.mustHold(pending, remoteId)) this.#wait(pending, now);
     else if (pending.handshake.isComplete) this.#establish(pending, now);
     else this.#send(pending, 3);
-  }
-
-  /** Whether another handshake with the node is past the point at which it can be taken back. */
-  #mustHold(pending: Pending, id: NodeId): boolean {
-    if (this.#isOwn(id)) return false;
-    // Of two IK handshakes that cross, the larger id must not wait for the smaller one, which waits for it.
-    const isWaiting = pending.handshake.pattern === "XX" || this.#isSmallerThan(id);
-    for (const other of this.#byRemoteId.get(id) ?? []) {
-      if (other !== pending && other.phase === "proof" && (other.isInitiator || isWaiting)) return true;
-    }
-    return false;
   }
 
   #supersede(pending: Pending, entry: SessionEntry): void {
@@ -425,8 +375,8 @@ export class Handshakes {
 
   /** Looks again at the handshakes with a node. */
   #reconsider(id: NodeId, now: Instant): void {
-    const existing = this.#existing(id);
-    for (const pending of [...(this.#byRemoteId.get(id) ?? [])]) {
+    const existing = this.#tie.existing(id);
+    for (const pending of this.#pending.ofNode(id)) {
       if (pending.isInitiator && existing !== undefined) this.#supersede(pending, existing);
       else if (pending.phase === "tie") this.#decide(pending, false, now);
     }
@@ -469,7 +419,7 @@ export class Handshakes {
   /** The peer proved to hold the keys. Who is let in may have changed since they were agreed on. */
   #onProven(
     pending: Pending,
-    made: { readonly result: HandshakeResult; readonly session: Session; readonly pipe: PipeState; readonly path: PathId },
+    made: Pick<Extract<HandshakeOutcome, { type: "established" }>, "result" | "session" | "pipe" | "path">,
     now: Instant,
   ): void {
     const { remoteId } = pending;
@@ -560,60 +510,16 @@ export class Handshakes {
   #name(pending: Pending, id: NodeId | undefined): void {
     if (id === undefined || pending.remoteId !== undefined || pending.handshake.pattern === "NK") return;
     pending.remoteId = id;
-    const others = this.#byRemoteId.get(id);
-    if (others === undefined) this.#byRemoteId.set(id, new Set([pending]));
-    else others.add(pending);
+    this.#pending.add(id, pending);
   }
 
   #remove(pending: Pending): void {
     pending.pipe.pending = undefined;
-    if (this.#detached.delete(pending.handshake.localConnectionId)) {
-      this.#detachedTimers.set(pending.handshake.localConnectionId, NEVER);
-    }
+    this.#agreements.delete(pending);
     if (pending.session !== undefined) this.#byOwner.delete(pending.session);
     const { remoteId } = pending;
     if (remoteId === undefined) return;
-    const others = this.#byRemoteId.get(remoteId);
-    others?.delete(pending);
-    if (others?.size === 0) this.#byRemoteId.delete(remoteId);
-    else this.#changed.add(remoteId);
+    this.#pending.delete(remoteId, pending);
+    this.recheck(remoteId);
   }
-
-  #isDialling(id: NodeId | undefined): boolean {
-    if (id === undefined || this.#isOwn(id)) return false;
-    for (const pending of this.#byRemoteId.get(id) ?? []) if (pending.isInitiator) return true;
-    return false;
-  }
-
-  /** The session that makes one more with this node needless. */
-  #existing(id: NodeId): SessionEntry | undefined {
-    const entry = this.#isOwn(id) ? undefined : this.#sessions.ofNode(id);
-    return entry === undefined || entry.session.isClosed ? undefined : entry;
-  }
-
-  #isOwn(id: NodeId): boolean {
-    return id === this.#config.identity.id;
-  }
-
-  #isSmallerThan(id: NodeId): boolean {
-    return isSmallerId(this.#config.identity.id, id);
-  }
-}
-
-/** Whether the first id is the smaller one as bytes: in base32 the letters come before the digits. PROTOCOL §3.7. */
-export function isSmallerId(left: NodeId, right: NodeId): boolean {
-  for (let index = 0; index < left.length; index++) {
-    const difference = rankOf(left.charCodeAt(index)) - rankOf(right.charCodeAt(index));
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
-}
-
-function rankOf(letter: number): number {
-  return letter >= 0x61 ? letter - 0x61 : letter - 0x32 + 26;
-}
-
-function wipe(result: HandshakeResult): void {
-  result.secrets.sendKey.fill(0);
-  result.secrets.receiveKey.fill(0);
 }

@@ -16,9 +16,9 @@ import { encodeClearPackage } from "../wire/package.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { encodeClearMessage } from "./clear_messages.ts";
 import type { EndpointLimits, EndpointOutput, PipeId } from "./endpoint_types.ts";
-import type { Pending } from "./handshakes.ts";
 import type { Host } from "./host_table.ts";
 import { HostTable } from "./host_table.ts";
+import type { Pending } from "./pending_handshake.ts";
 import type { SessionEntry } from "./session_entry.ts";
 import { TimerHeap } from "./timer_heap.ts";
 

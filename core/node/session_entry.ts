@@ -9,7 +9,8 @@ import type { Session } from "../connection/session.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import type { PipeId, SessionId } from "./endpoint_types.ts";
-import type { Resume } from "./resumer.ts";
+import type { HandshakeOutcome } from "./handshakes.ts";
+import { Resume } from "./resumer.ts";
 
 /** A session and its surroundings. */
 export interface SessionEntry {
@@ -32,4 +33,33 @@ export interface SessionEntry {
   readonly confirmToken: number;
   readonly pipes: Map<PathId, PipeId>;
   readonly resume: Resume;
+}
+
+/** The entry of a session that a handshake came to. */
+export function sessionEntryOf(
+  established: Extract<HandshakeOutcome, { type: "established" }>,
+  id: SessionId,
+  now: Instant,
+): SessionEntry {
+  const { pending, result, session, confirmToken } = established;
+  const { dial, handshake } = pending;
+  const address = dial?.pipes.get(pending.pipe.id);
+  // A pipe that the owner brought has no address that could be dialled again.
+  const isDialable = dial !== undefined && dial.addresses.length > 0 && address !== undefined;
+  return {
+    id,
+    session,
+    remoteId: result.remoteId,
+    isInitiator: pending.isInitiator,
+    isAnonymous: handshake.pattern === "NK",
+    openedAt: now,
+    localConnectionId: handshake.localConnectionId,
+    remoteConnectionId: handshake.remoteConnectionId,
+    resetToken: result.resetToken,
+    instance: result.instance,
+    isConfirmed: confirmToken === 0,
+    confirmToken,
+    pipes: new Map(),
+    resume: new Resume(isDialable ? [address, ...dial.addresses] : []),
+  };
 }
