@@ -183,12 +183,15 @@ export class StreamNegotiation {
     }
     const { protocols } = this.#host;
     const claimed = protocols.chooseClaimed(header.name, header.versions);
-    const choice = claimed ?? protocols.choose(header.name, header.versions);
+    const served = protocols.choose(header.name, header.versions);
+    const choice = claimed ?? served;
+    // A relay is client and server of the same protocol: the wider limit holds.
+    const streamsMax = Math.max(claimed?.served.streamsPerPeerMax ?? 0, served?.served.streamsPerPeerMax ?? 0);
     if (choice === undefined) {
       this.#refuse(stream, "unknown_protocol", now);
     } else if (!this.#host.isOpen()) {
       this.#refuse(stream, "going_away", now);
-    } else if ((this.#counts?.get(header.name) ?? 0) >= choice.served.streamsPerPeerMax) {
+    } else if ((this.#counts?.get(header.name) ?? 0) >= streamsMax) {
       this.#refuse(stream, "limit", now);
     } else {
       this.#accept(held, { header, choice, isClaimed: claimed !== undefined }, now);
