@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SessionConfig } from "../connection/session_types.ts";
 import type { RegistryConfig } from "./registry_types.ts";
 import type { RelayConfig } from "./relay_types.ts";
 
@@ -68,3 +69,17 @@ export const DEFAULT_RELAY_CONFIG: RelayConfig = Object.freeze({
 
 /** How long an identity must wait that two connections fought for. THREATS t-F4. */
 export const TAKEOVER_BLOCK_MS = 60_000;
+
+/**
+ * The session config of a relay: `base` with windows that bound what each direction of a circuit holds, on its way in
+ * and on its way out together 1 MiB.
+ */
+export function relaySessionConfig(base: SessionConfig): SessionConfig {
+  return {
+    ...base,
+    streamWindowBytes: 512 * 1024,
+    sendBufferBytes: 512 * 1024,
+    // Receivers that stall for a moment must not stop what their senders send to others.
+    sessionWindowBytes: Math.max(base.sessionWindowBytes, 64 * 1024 * 1024),
+  };
+}
