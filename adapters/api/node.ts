@@ -50,6 +50,8 @@ import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
 const EVENTS_MAX = 1024;
 const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
+/** A relay that does not say who is there in this time does not say at all. */
+const WHO_TIMEOUT_MS = 5_000;
 
 /** What a node handle is made of. */
 export interface NodeParts<Extra> {
@@ -103,6 +105,9 @@ export class NodeHandle<Extra = never> implements Node {
   #isMachineClosed = false;
   #onMachineClosed: () => void = () => {};
   #loopback: LoopbackPeer | undefined;
+  /** Whether the relays have told everybody who is there since watching began. */
+  #isPresenceComplete = false;
+  #presenceWaiter: Deferred<void> | undefined;
 
   constructor(parts: NodeParts<Extra>) {
     this.#parts = parts;
@@ -287,8 +292,10 @@ export class NodeHandle<Extra = never> implements Node {
     await waitFor(this.ready, options, this.runtime);
     const watching = this.watch();
     try {
-      // The relay answers a watch with everybody in one go.
-      if ([...this.#machine.presences()].length === 0) await waitFor(this.#firstPresence(), { timeoutMs: 2_000 }, this.runtime).catch(() => undefined);
+      if (!this.#isPresenceComplete) {
+        this.#presenceWaiter ??= deferred();
+        await waitFor(this.#presenceWaiter.promise, { timeoutMs: WHO_TIMEOUT_MS, ...options }, this.runtime);
+      }
       return [...this.#machine.presences()];
     } finally {
       await watching.return?.();
@@ -300,7 +307,10 @@ export class NodeHandle<Extra = never> implements Node {
       signal: options.signal,
       onClosed: () => {
         this.#presenceReaders.delete(queue);
-        if (this.#presenceReaders.size === 0) this.command((machine, now) => machine.unwatchPresence(now));
+        if (this.#presenceReaders.size > 0) return;
+        this.#isPresenceComplete = false;
+        this.#presenceWaiter = undefined;
+        this.command((machine, now) => machine.unwatchPresence(now));
       },
     });
     for (const node of this.#machine.presences()) queue.push({ type: "joined", node });
@@ -426,9 +436,12 @@ export class NodeHandle<Extra = never> implements Node {
       case "presence": {
         const change: PresenceEvent = { type: event.change, node: event.node };
         for (const reader of this.#presenceReaders) reader.push(change);
-        this.#presenceWaiter?.resolve();
         return;
       }
+      case "presenceComplete":
+        this.#isPresenceComplete = true;
+        this.#presenceWaiter?.resolve();
+        return;
       case "closed":
         this.#isMachineClosed = true;
         this.#onMachineClosed();
@@ -639,13 +652,6 @@ export class NodeHandle<Extra = never> implements Node {
     }
     const known = parsed.id === undefined ? undefined : this.#byId.get(parsed.id);
     return known ?? (await this.#connect(parsed, options));
-  }
-
-  #presenceWaiter: Deferred<void> | undefined;
-
-  #firstPresence(): Promise<void> {
-    this.#presenceWaiter ??= deferred();
-    return this.#presenceWaiter.promise;
   }
 
   #tell(event: NodeEvent): void {

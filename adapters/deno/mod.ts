@@ -5,9 +5,11 @@
  */
 
 import { createNodeOn } from "../api/create_node.ts";
+import { createRelayOn, type RelayHandle, type RelayOptions } from "../api/create_relay.ts";
 import type { Node, NodeOptions } from "../api/types.ts";
 import { denoRuntime } from "./runtime.ts";
 
+export type { RelayHandle, RelayOptions } from "../api/create_relay.ts";
 export type * from "../api/types.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
 export { type ErrorCode, ERRORS, ViaductError } from "../../core/error.ts";
@@ -16,4 +18,9 @@ export { denoRuntime } from "./runtime.ts";
 /** Makes a node. It needs `--allow-net` for the hosts that it listens on and dials. */
 export function createNode(options: NodeOptions = {}): Promise<Node> {
   return createNodeOn(denoRuntime(), options);
+}
+
+/** Makes a relay, which is a node as well. */
+export function createRelay(options: RelayOptions = {}): Promise<RelayHandle> {
+  return createRelayOn(denoRuntime(), options);
 }

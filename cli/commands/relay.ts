@@ -1,0 +1,51 @@
+/** `viaduct relay`: runs a relay until it is interrupted. @module */
+
+import { join } from "node:path";
+import type { Command } from "../command.ts";
+import { untilInterrupted } from "../command.ts";
+import { loadRuntimeEntry } from "../runtime_entry.ts";
+import { configDirectory } from "../settings.ts";
+
+const DEFAULT_LISTEN = ["tcp://0.0.0.0:5480", "ws://0.0.0.0:5481"];
+const DRAIN = { reconnectInMs: 500, tryForMs: 60_000 };
+
+export const relayCommand: Command = {
+  summary: "run a relay that others register with and reach each other through",
+  usage: `viaduct relay [--listen ADDRESS]... [--key FILE] [--host NAME]... [--origin ORIGIN]...
+
+Listens on ${DEFAULT_LISTEN.join(" and ")} unless told otherwise.
+
+  --host NAME       a Host that WebSocket clients may use, besides localhost and IP addresses
+  --origin ORIGIN   an Origin whose pages may connect, or * for all; by default only the same origin`,
+  options: { host: { type: "string", multiple: true }, origin: { type: "string", multiple: true } },
+  async run({ settings, terminal, signal, flags }) {
+    const { createRelay } = await loadRuntimeEntry();
+    const listen = settings.listen.length > 0 ? settings.listen : DEFAULT_LISTEN;
+    const store = settings.key === join(configDirectory(), "key") ? join(configDirectory(), "relay-key") : settings.key;
+    const relay = await createRelay({
+      listen,
+      allowedHosts: (flags.host as string[] | undefined) ?? [],
+      allowedOrigins: (flags.origin as string[] | undefined) ?? [],
+      onHttpRequest: ({ path }) =>
+        path === "/healthz" ? { status: 200, headers: { "content-type": "text/plain" }, body: "ok\n" } : undefined,
+      ...(store === undefined ? {} : { identity: { store } }),
+    });
+    const ticket = relay.ticket();
+    const { addresses, id } = relay.node;
+    terminal.result(`Relay ${id}\n${addresses.map((address) => `  ${address}`).join("\n")}\nTicket ${ticket}`, {
+      id,
+      addresses,
+      ticket,
+    });
+    void (async () => {
+      for await (const event of relay.events({ signal })) {
+        if (event.type === "clientJoined") terminal.note(`${event.client.name} joined`, { id: event.client.id });
+        else if (event.type === "clientLeft") terminal.note(`${event.client.name} left`, { id: event.client.id });
+      }
+    })().catch(() => undefined);
+    await untilInterrupted(signal);
+    terminal.note("Draining");
+    relay.drain(DRAIN);
+    await relay.close();
+  },
+};
