@@ -127,8 +127,7 @@ export class CircuitAttempts {
       if (attempt.pipe !== pipe) continue;
       this.#endDial(attempt, now);
       attempt.pipe = undefined;
-      const isUnknown = code === "not_here" && attempt.target.id === undefined;
-      this.#onFailure(attempt, { code: isUnknown ? "unknown_name" : code, detail: "" }, now);
+      this.#onFailure(attempt, failureOfCircuit(code, attempt.target), now);
       return;
     }
   }
@@ -231,6 +230,12 @@ export class CircuitAttempts {
     this.#host.internals.endpoint.cancelDial(attempt.dial, now);
     attempt.dial = undefined;
   }
+}
+
+/** What the end of a circuit means to the one who wanted a session by it. */
+function failureOfCircuit(code: ErrorCode, target: CircuitTarget): Failure {
+  if (code === "not_here" && target.id === undefined) return { code: "unknown_name", detail: target.name ?? "" };
+  return code === "closed" ? { code: "handshake_failed", detail: "The other side closed the circuit" } : { code, detail: "" };
 }
 
 /** Whether a relay may be there in a moment. */

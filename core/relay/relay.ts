@@ -328,7 +328,10 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
       else if (event.type === "streamClosed") this.#circuits.onStreamClosed(circuit, peer, stream, now);
       else if (event.type === "stopped") {
         this.#circuits.onGone(circuit, errorCodeOfStreamCode(event.applicationCode) ?? "closed", now);
-      } else if (event.type === "streamRefused") this.#circuits.onGone(circuit, "not_here", now);
+      } else if (event.type === "streamRefused") {
+        // THREATS t-F8: whoever does not want it is not here. One that took it and gave it up at once is another matter.
+        this.#circuits.onGone(circuit, event.code === "closed" ? "closed" : "not_here", now);
+      }
       return true;
     }
     const { control } = peer;
