@@ -64,7 +64,7 @@ export interface Link {
 export class SimHost {
   readonly name: string;
   readonly #network: SimNetwork;
-  readonly pipes = new Map<PipeId, PipeEnd>();
+  readonly pipes: Map<PipeId, PipeEnd> = new Map();
   readonly kind: "bytes" | "messages";
   machine: SimMachine;
   onEvent: (event: unknown) => void = () => {};
@@ -146,7 +146,7 @@ export class SimNetwork {
   readonly random: SimRandom;
   readonly seed: number;
   readonly model: PipeModel;
-  readonly hosts = new Map<string, SimHost>();
+  readonly hosts: Map<string, SimHost> = new Map();
   readonly links: Link[] = [];
   readonly #schedule = new Schedule();
   readonly #partitions = new Set<string>();
