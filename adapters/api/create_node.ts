@@ -9,6 +9,7 @@ import { identityFromSeed } from "../../core/crypto/identity.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { Environment } from "../../core/machine.ts";
 import { NodeMachine } from "../../core/node/node.ts";
+import { relayExtensions } from "../../core/node/relay_extensions.ts";
 import { loadChecksum } from "../checksum.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { NodeHandle } from "./node.ts";
@@ -25,7 +26,7 @@ export async function createNodeOn(
   const limits = resolveLimits(options, runtime.name);
   const env = await environmentOf(runtime);
   const identity = await loadIdentity(runtime, options);
-  const node = new NodeMachine(nodeConfigOf(options, limits, identity), env, runtime.now());
+  const node = new NodeMachine(nodeConfigOf(options, limits, identity), env, runtime.now(), relayExtensions);
   const handle = new NodeHandle({ runtime, machine: node, node, id: identity.id, limits, options });
   await handle.start(listenOptions);
   return handle;
