@@ -54,7 +54,7 @@ interface Attempt {
 export interface ConnectsOptions {
   readonly endpoint: Endpoint;
   readonly limits: NodeLimits;
-  readonly circuits: () => CircuitsExtension | undefined;
+  readonly circuits: () => CircuitsExtension;
   /** The session with a node that can be used at once. */
   readonly sessionOf: (id: NodeId) => SessionId | undefined;
   /** The application asked for this session: it is told of the peer before it is told of the connection. */
@@ -207,13 +207,12 @@ export class Connects {
 
   #canReach(target: ConnectTarget): boolean {
     const isNamed = target.id !== undefined || target.name !== undefined;
-    return isNamed && this.#options.circuits()?.canReach(circuitTarget(target)) === true;
+    return isNamed && this.#options.circuits().canReach(circuitTarget(target));
   }
 
   #startCircuit(attempt: Attempt, now: Instant): void {
     attempt.circuitAt = NEVER;
     const circuits = this.#options.circuits();
-    if (circuits === undefined) return;
     const options = { ...attempt.options, timeoutMs: attempt.deadline - now };
     attempt.circuit = circuits.connect(circuitTarget(attempt.target), options, now);
     this.#byCircuit.set(attempt.circuit, attempt);
@@ -262,7 +261,7 @@ export class Connects {
     }
     if (attempt.circuit !== undefined) {
       this.#byCircuit.delete(attempt.circuit);
-      this.#options.circuits()?.cancel(attempt.circuit, now);
+      this.#options.circuits().cancel(attempt.circuit, now);
     }
   }
 

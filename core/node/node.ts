@@ -16,139 +16,75 @@ import type { Session } from "../connection/session.ts";
 import type { ReadResult, StreamId } from "../connection/session_types.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import { ProtocolError } from "../error.ts";
 import type { Environment, Instant, Machine } from "../machine.ts";
-import { Connects } from "./connects.ts";
+import { NEVER } from "../machine.ts";
 import { Endpoint } from "./endpoint.ts";
+import type { DialId, EndpointInput, EndpointOutput, PipeId, SessionId } from "./endpoint_types.ts";
+import { NodeSessions } from "./node_sessions.ts";
 import type {
-  DialId,
-  EndpointEvent,
-  EndpointInput,
-  EndpointOutput,
-  PipeId,
-  SessionId,
-} from "./endpoint_types.ts";
-import { RecordWriter } from "./message_record.ts";
-import { NameCache } from "./name_cache.ts";
-import type {
-  CircuitsExtension,
   ClosePeerOptions,
   ConnectCommandOptions,
   ConnectTarget,
-  ExtensionEvent,
+  ExtensionBuilder,
   NodeConfig,
   NodeEvent,
-  NodeInternals,
   NodeStats,
   OpenStreamOptions,
   PresenceNode,
-  RelayExtension,
   RelayId,
   RelayTarget,
   RequestId,
   ServeOptions,
 } from "./node_types.ts";
-import { Internals } from "./node_internals.ts";
-import type { PeerContext } from "./peer.ts";
-import { Peer } from "./peer.ts";
-import { ProtocolTable } from "./protocol_table.ts";
-import { TimerHeap } from "./timer_heap.ts";
+import { relayExtensions } from "./relay_extensions.ts";
+
+export type { ExtensionBuilder } from "./node_types.ts";
 
 /** A header and an answer to one must fit into an empty send buffer. */
 const SEND_BUFFER_BYTES_MIN = 4096;
 
-/** Builds what hangs on a node: relay client and circuits. */
-export type ExtensionBuilder = (internals: NodeInternals, now: Instant) => {
-  readonly relayClient: RelayExtension;
-  readonly circuits: CircuitsExtension;
-};
-
 /** A node. */
 export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeEvent> {
-  readonly #config: NodeConfig;
   readonly #endpoint: Endpoint;
-  readonly #protocols = new ProtocolTable();
-  readonly #connects: Connects;
+  readonly #sessions: NodeSessions;
   readonly #events = new EventQueue<NodeEvent>();
-  readonly #peers = new Map<SessionId, Peer>();
-  /** Deadlines of peers. */
-  readonly #timers = new TimerHeap();
-  readonly #peerContext: PeerContext;
-  readonly #relayClient: RelayExtension | undefined;
-  readonly #circuits: CircuitsExtension | undefined;
   #now: Instant;
-  #closing: ClosePeerOptions | undefined;
-  #isClosed = false;
 
   /**
-   * Builds a node; without extensions it knows no relays.
+   * Builds a node, with relay client and circuits unless something else is to hang on it.
    *
    * @throws {RangeError} If a limit of the configuration is out of range.
    */
-  constructor(config: NodeConfig, env: Environment, now: Instant, buildExtensions?: ExtensionBuilder) {
+  constructor(
+    config: NodeConfig,
+    env: Environment,
+    now: Instant,
+    buildExtensions: ExtensionBuilder = relayExtensions,
+  ) {
     if (config.endpoint.session.sendBufferBytes < SEND_BUFFER_BYTES_MIN) {
       throw new RangeError(`Cannot create node as "sendBufferBytes" must be at least ${SEND_BUFFER_BYTES_MIN}`);
     }
-    this.#config = config;
     this.#now = now;
     this.#endpoint = new Endpoint(config.endpoint, env, now);
-    this.#peerContext = {
-      endpoint: this.#endpoint,
-      protocols: this.#protocols,
-      limits: config.limits,
-      writer: new RecordWriter(),
-      names: new NameCache(),
-      emit: (event) => this.#events.push(event),
-      offer: (event, at) => this.#offer(event, at),
-      nameOf: (id) => this.#relayClient?.nameOf(id),
-    };
-    this.#connects = new Connects({
-      endpoint: this.#endpoint,
-      limits: config.limits,
-      circuits: () => this.#circuits,
-      sessionOf: (id) => this.#usableSessionOf(id),
-      show: (session) => this.#peers.get(session)?.show(),
-      emit: (event) => this.#events.push(event),
-    });
-    const internals = new Internals({
-      config,
-      env,
-      endpoint: this.#endpoint,
-      protocols: this.#protocols,
-      peers: this.#peers,
-      connects: this.#connects,
-      emit: (event) => this.#events.push(event),
-    });
-    const extensions = buildExtensions?.(internals, now);
-    this.#relayClient = extensions?.relayClient;
-    this.#circuits = extensions?.circuits;
+    const emit = (event: NodeEvent): void => this.#events.push(event);
+    this.#sessions = new NodeSessions({ config, env, endpoint: this.#endpoint, emit, buildExtensions }, now);
   }
 
   // What happened outside.
 
   handleInput(input: EndpointInput, now: Instant): void {
-    if (this.#isClosed) return;
+    if (this.#sessions.isClosed) return;
     this.#now = now;
     this.#endpoint.handleInput(input, now);
-    this.#drain(now);
+    this.#sessions.drain(now);
   }
 
   handleTimeout(now: Instant): void {
-    if (this.#isClosed) return;
+    if (this.#sessions.isClosed) return;
     this.#now = now;
     this.#endpoint.handleTimeout(now);
-    this.#relayClient?.handleTimeout(now);
-    this.#circuits?.handleTimeout(now);
-    this.#connects.handleTimeout(now);
-    for (;;) {
-      const session = this.#timers.takeDue(now);
-      if (session === undefined) break;
-      const peer = this.#peers.get(session);
-      if (peer === undefined) continue;
-      peer.handleTimeout(now);
-      this.#settle(peer);
-    }
-    this.#drain(now);
+    this.#sessions.handleTimeout(now);
+    this.#sessions.drain(now);
   }
 
   // Commands: reaching nodes.
@@ -160,48 +96,43 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
 
   /** Connects to a node; `connected` or `connectFailed` follows. A session that is there is used. */
   connect(target: ConnectTarget, options: ConnectCommandOptions, now: Instant): DialId {
-    const dial = this.#connects.connect(target, options, now);
-    this.#drain(now);
+    const dial = this.#sessions.connects.connect(target, options, now);
+    this.#sessions.drain(now);
     return dial;
   }
 
   /** Gives an attempt up; nothing follows. */
   cancelConnect(dial: DialId, now: Instant): void {
-    this.#connects.cancel(dial, now);
-    this.#drain(now);
+    this.#sessions.connects.cancel(dial, now);
+    this.#sessions.drain(now);
   }
 
-  /**
-   * Stays registered with a relay from now on.
-   *
-   * @throws {Error} If the node was built without relays.
-   */
+  /** Stays registered with a relay from now on. */
   addRelay(relay: RelayTarget, now: Instant): RelayId {
-    if (this.#relayClient === undefined) throw new Error("Cannot add relay as this node has no relay client");
-    const id = this.#relayClient.addRelay(relay, now);
-    this.#drain(now);
+    const id = this.#sessions.relayClient.addRelay(relay, now);
+    this.#sessions.drain(now);
     return id;
   }
 
   /** Tells who is at the relays, and from now on who joins and leaves. */
   watchPresence(now: Instant): void {
-    this.#relayClient?.watchPresence(now);
-    this.#drain(now);
+    this.#sessions.relayClient.watchPresence(now);
+    this.#sessions.drain(now);
   }
 
   unwatchPresence(now: Instant): void {
-    this.#relayClient?.unwatchPresence(now);
-    this.#drain(now);
+    this.#sessions.relayClient.unwatchPresence(now);
+    this.#sessions.drain(now);
   }
 
   presences(): Iterable<PresenceNode> {
-    return this.#relayClient?.presences() ?? [];
+    return this.#sessions.relayClient.presences();
   }
 
   /** Refuses a node from now on and ends its session. */
   ban(id: NodeId, now: Instant): void {
     this.#endpoint.ban(id, now);
-    this.#drain(now);
+    this.#sessions.drain(now);
   }
 
   unban(id: NodeId): void {
@@ -216,12 +147,12 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
    * @throws {TypeError | RangeError} If the name, a version or the limit is not valid.
    */
   serve(name: string, versions: readonly number[], options: ServeOptions): void {
-    this.#protocols.serve(name, versions, options);
+    this.#sessions.protocols.serve(name, versions, options);
   }
 
   /** Stops serving a protocol; its streams go on. */
   unserve(name: string): void {
-    this.#protocols.unserve(name);
+    this.#sessions.protocols.unserve(name);
   }
 
   /**
@@ -231,7 +162,7 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
    * @throws {TypeError | RangeError} If the protocol or the metadata is not valid.
    */
   openStream(session: SessionId, options: OpenStreamOptions, now: Instant): StreamId | undefined {
-    return this.#peers.get(session)?.openStream(options, false, now);
+    return this.#sessions.get(session)?.openStream(options, false, now);
   }
 
   /** Copies a prefix of `bytes` and returns its length; less than given means `writable` follows. */
@@ -251,10 +182,10 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
 
   /** What arrived next on a stream; the caller owns the bytes. Reading grants the peer new credit. */
   read(session: SessionId, stream: StreamId): ReadResult {
-    const peer = this.#peers.get(session);
+    const peer = this.#sessions.get(session);
     if (peer === undefined) return undefined;
     const result = peer.read(stream);
-    if (peer.isClosed) this.#forget(peer);
+    if (peer.isClosed) this.#sessions.settle(peer, this.#now);
     return result;
   }
 
@@ -265,16 +196,13 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
   /** Gives the sending half up. The number is the application's, below 2^32, or one of `stream_code.ts`. */
   reset(session: SessionId, stream: StreamId, applicationCode: number, now: Instant): void {
     this.#endpoint.reset(session, stream, applicationCode, now);
-    this.#drain(now);
+    this.#sessions.drain(now);
   }
 
   /** Reads no more and tells the peer. */
   stop(session: SessionId, stream: StreamId, applicationCode: number, now: Instant): void {
-    const peer = this.#peers.get(session);
-    if (peer === undefined) return;
-    peer.stop(stream, applicationCode, now);
-    if (peer.isClosed) this.#forget(peer);
-    this.#drain(now);
+    this.#sessions.act(session, now, (peer) => peer.stop(stream, applicationCode, now));
+    this.#sessions.drain(now);
   }
 
   setPriority(session: SessionId, stream: StreamId, priority: number): void {
@@ -289,13 +217,13 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
    * @throws {RangeError} If the value is empty or too large, or the topic too long.
    */
   sendMessage(session: SessionId, topic: string, bytes: Uint8Array, now: Instant): boolean {
-    const peer = this.#peers.get(session);
+    const peer = this.#sessions.get(session);
     return peer?.isOpen === true && peer.channel.sendMessage(topic, bytes, now);
   }
 
   /** The application took messages with so many bytes together: their sender may go on. */
   releaseMessage(session: SessionId, byteCount: number, now: Instant): void {
-    this.#withChannel(session, now, (peer) => peer.channel.releaseMessage(byteCount, now));
+    this.#sessions.act(session, now, (peer) => peer.channel.releaseMessage(byteCount, now));
   }
 
   /**
@@ -305,22 +233,22 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
    * @throws {RangeError} If the value is too large or the name too long.
    */
   sendRequest(session: SessionId, name: string, bytes: Uint8Array, now: Instant): RequestId | undefined {
-    const peer = this.#peers.get(session);
+    const peer = this.#sessions.get(session);
     return peer?.isOpen === true ? peer.channel.sendRequest(name, bytes, now) : undefined;
   }
 
   /** Waits for an answer no longer. */
   cancelRequest(session: SessionId, request: RequestId, now: Instant): void {
-    this.#withChannel(session, now, (peer) => peer.channel.cancelRequest(request, now));
+    this.#sessions.act(session, now, (peer) => peer.channel.cancelRequest(request, now));
   }
 
   /** Answers a request. A value that is too large, or for which there is no room, becomes an error of the peer's. */
   respond(session: SessionId, request: RequestId, bytes: Uint8Array, now: Instant): void {
-    this.#withChannel(session, now, (peer) => peer.channel.respond(request, bytes, now));
+    this.#sessions.act(session, now, (peer) => peer.channel.respond(request, bytes, now));
   }
 
   respondError(session: SessionId, request: RequestId, code: ErrorCode, detail: string, now: Instant): void {
-    this.#withChannel(session, now, (peer) => peer.channel.respondError(request, code, detail, now));
+    this.#sessions.act(session, now, (peer) => peer.channel.respondError(request, code, detail, now));
   }
 
   sendDatagram(session: SessionId, bytes: Uint8Array, now: Instant): boolean {
@@ -341,26 +269,14 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
 
   /** Ends a session once the peer has the messages that were taken; `peerClosed` follows in bounded time. */
   closePeer(session: SessionId, options: ClosePeerOptions, now: Instant): void {
-    const peer = this.#peers.get(session);
-    if (peer === undefined) return;
-    peer.close(options, now);
-    this.#settle(peer);
-    this.#drain(now);
+    this.#sessions.act(session, now, (peer) => peer.close(options, now));
+    this.#sessions.drain(now);
   }
 
   /** Ends all sessions likewise and takes no new ones; `closed` follows in bounded time and is the last event. */
   close(code: ErrorCode, reason: string, now: Instant): void {
-    if (this.#closing !== undefined) return;
-    this.#closing = { code, reason };
-    this.#connects.close("closed", now);
-    this.#relayClient?.close(now);
-    this.#circuits?.close(now);
-    for (const peer of [...this.#peers.values()]) {
-      peer.close(this.#closing, now);
-      this.#settle(peer);
-    }
-    this.#drain(now);
-    this.#endWhenEmpty();
+    this.#now = now;
+    this.#sessions.close(code, reason, now);
   }
 
   // Outputs.
@@ -371,10 +287,10 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
       for (;;) {
         const output = this.#endpoint.pollTransmit(now);
         if (output === undefined) break;
-        if (this.#circuits === undefined || !this.#circuits.isCircuitPipe(output.pipe)) return output;
-        this.#circuits.handleOutput(output, now);
+        if (!this.#sessions.circuits.isCircuitPipe(output.pipe)) return output;
+        this.#sessions.circuits.handleOutput(output, now);
       }
-    } while (this.#drain(now));
+    } while (this.#sessions.drain(now));
     return undefined;
   }
 
@@ -382,16 +298,13 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
     const event = this.#events.shift();
     if (event !== undefined) return event;
     // A command or a read may have moved something below.
-    if (!this.#isClosed) this.#drain(this.#now);
+    if (!this.#sessions.isClosed) this.#sessions.drain(this.#now);
     return this.#events.shift();
   }
 
   pollTimeout(): Instant {
-    if (this.#isClosed) return Number.POSITIVE_INFINITY;
-    const at = Math.min(this.#endpoint.pollTimeout(), this.#timers.earliest, this.#connects.pollTimeout);
-    return this.#relayClient === undefined || this.#circuits === undefined
-      ? at
-      : Math.min(at, this.#relayClient.pollTimeout(), this.#circuits.pollTimeout());
+    if (this.#sessions.isClosed) return NEVER;
+    return Math.min(this.#endpoint.pollTimeout(), this.#sessions.pollTimeout());
   }
 
   // Reads.
@@ -406,134 +319,11 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
 
   /** The name that relays know the peer by. */
   peerName(session: SessionId): string | undefined {
-    const id = this.#peers.get(session)?.facts.remoteId;
-    return id === undefined ? undefined : this.#relayClient?.nameOf(id);
+    const id = this.#sessions.get(session)?.facts.remoteId;
+    return id === undefined ? undefined : this.#sessions.relayClient.nameOf(id);
   }
 
   stats(): NodeStats {
-    return { ...this.#endpoint.stats(), connects: this.#connects.size };
-  }
-
-  // Events of the endpoint.
-
-  /** Takes what happened below until nothing more happens; whether anything did. */
-  #drain(now: Instant): boolean {
-    let hasDrained = false;
-    for (;;) {
-      const event = this.#endpoint.pollEvent();
-      if (event === undefined) return hasDrained;
-      hasDrained = true;
-      this.#onEvent(event, now);
-    }
-  }
-
-  #onEvent(event: EndpointEvent, now: Instant): void {
-    switch (event.type) {
-      case "session":
-        this.#onSessionEvent(event, now);
-        return;
-      case "sessionOpened": {
-        const peer = new Peer(event, this.#peerContext);
-        this.#peers.set(event.session, peer);
-        if (this.#closing !== undefined) {
-          peer.closeNow({ code: "going_away" }, now);
-          return;
-        }
-        const isConsumed = this.#offer(event, now);
-        // Of an own dial `connected` follows and tells whose it was; only then is it known who wants to hear of it.
-        if (event.isInitiator) return;
-        if (!isConsumed) peer.show();
-        this.#satisfy(peer, now);
-        return;
-      }
-      case "connected": {
-        const peer = this.#peers.get(event.session);
-        if (!this.#offer(event, now) && !this.#connects.onConnected(event.dial, event.session, now)) peer?.show();
-        if (peer !== undefined) this.#satisfy(peer, now);
-        return;
-      }
-      case "dialFailed":
-        if (!this.#offer(event, now)) this.#connects.onDialFailed(event.dial, event.code, event.detail, now);
-        return;
-      case "needsPath":
-        this.#offer(event, now);
-        return;
-    }
-  }
-
-  /** Whoever else seeks this node has found it. */
-  #satisfy(peer: Peer, now: Instant): void {
-    const { remoteId, session } = peer.facts;
-    if (remoteId !== undefined) this.#connects.onSession(remoteId, session, now);
-  }
-
-  #onSessionEvent(event: Extract<EndpointEvent, { type: "session" }>, now: Instant): void {
-    const peer = this.#peers.get(event.session);
-    if (peer === undefined) return;
-    switch (event.event.type) {
-      case "streamOpened":
-      case "readable":
-      case "writable":
-      case "delivered":
-      case "stopped":
-      case "streamClosed":
-      case "datagram":
-        break; // Extensions hear of their own streams alone, by their protocol.
-      default:
-        this.#offer(event, now);
-    }
-    this.#guard(peer, now, () => peer.handleEvent(event.event, now));
-  }
-
-  /** The one boundary at which a violation of these layers ends the session of who committed it. */
-  #guard(peer: Peer, now: Instant, act: () => void): void {
-    try {
-      act();
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      // What a reader of fields calls an encoding is, up here, what the peer wrote into its streams.
-      const code = error.code === "frame_encoding" ? "protocol_violation" : error.code;
-      peer.closeNow({ code, reason: error.message }, now);
-    }
-    this.#settle(peer);
-  }
-
-  #withChannel(session: SessionId, now: Instant, act: (peer: Peer) => void): void {
-    const peer = this.#peers.get(session);
-    if (peer !== undefined) this.#guard(peer, now, () => act(peer));
-  }
-
-  /** Arms the timer of a peer, or forgets it. */
-  #settle(peer: Peer): void {
-    if (peer.isClosed) this.#forget(peer);
-    else this.#timers.set(peer.facts.session, peer.deadline);
-  }
-
-  #forget(peer: Peer): void {
-    this.#peers.delete(peer.facts.session);
-    this.#timers.set(peer.facts.session, Number.POSITIVE_INFINITY);
-    this.#endWhenEmpty();
-  }
-
-  #endWhenEmpty(): void {
-    if (this.#closing === undefined || this.#peers.size > 0 || this.#isClosed) return;
-    this.#isClosed = true;
-    this.#events.push({ type: "closed" });
-  }
-
-  #usableSessionOf(id: NodeId): SessionId | undefined {
-    const session = this.#endpoint.sessionOf(id);
-    if (session !== undefined) return this.#peers.get(session)?.isOpen === true ? session : undefined;
-    if (id !== this.#config.endpoint.identity.id) return undefined;
-    // A session with oneself has two ends here: the one that dialled is used.
-    for (const [own, peer] of this.#peers) {
-      if (peer.facts.remoteId === id && peer.facts.isInitiator && peer.isOpen) return own;
-    }
-    return undefined;
-  }
-
-  #offer(event: ExtensionEvent, now: Instant): boolean {
-    if (this.#relayClient?.handleNodeEvent(event, now) === true) return true;
-    return this.#circuits?.handleNodeEvent(event, now) === true;
+    return { ...this.#endpoint.stats(), connects: this.#sessions.connects.size };
   }
 }

@@ -331,3 +331,9 @@ export interface CircuitsExtension extends NodeExtension {
   isCircuitPipe(pipe: PipeId): boolean;
   handleOutput(output: EndpointOutput, now: Instant): void;
 }
+
+/** Builds what hangs on a node. */
+export type ExtensionBuilder = (internals: NodeInternals, now: Instant) => {
+  readonly relayClient: RelayExtension;
+  readonly circuits: CircuitsExtension;
+};

@@ -62,6 +62,7 @@ export class Peer implements RecordStreams {
   #closing: { readonly options: ClosePeerOptions; readonly deadline: Instant } | undefined;
   /** The session is over, but bytes of it have not been taken. */
   #ended: { readonly closed: SessionClosed; readonly deadline: Instant } | undefined;
+  #isAwaitingExtensions = false;
   /** The session was told to end. */
   #isLeft = false;
   #isClosed = false;
@@ -171,18 +172,24 @@ export class Peer implements RecordStreams {
 
   // The end.
 
+  /** Whether other sessions may depend on this one: it carries their circuits. */
+  get isCarrier(): boolean {
+    return this.#streams.hasExtensionStreams;
+  }
+
   /** Closes the session once the peer has the messages that were taken, but soon. */
   close(options: ClosePeerOptions, now: Instant): void {
     if (this.#ended !== undefined) this.#finishEnd(this.#ended.closed);
     if (!this.isOpen) return;
-    const isReachable = this.#context.endpoint.session(this.#session)?.isActive === true;
-    if (this.#channel === undefined || !isReachable) {
-      this.closeNow(options, now);
-      return;
-    }
     this.#closing = { options, deadline: now + this.#context.limits.closeTimeoutMs };
-    this.#channel.finish(now);
+    this.#channel?.finish(now);
     this.#closeWhenDelivered(now);
+  }
+
+  /** As `close`, but the streams of extensions, which those have finished, end before as well. */
+  closeAsCarrier(options: ClosePeerOptions, now: Instant): void {
+    this.#isAwaitingExtensions = true;
+    this.close(options, now);
   }
 
   /** Closes the session, whatever has arrived. */
@@ -198,8 +205,11 @@ export class Peer implements RecordStreams {
   }
 
   #closeWhenDelivered(now: Instant): void {
-    if (this.#closing === undefined || this.#closing.deadline === NEVER) return;
-    if (this.#channel?.isDelivered !== false) this.closeNow(this.#closing.options, now);
+    if (this.#closing === undefined || this.#isLeft) return;
+    const isDelivered = this.#channel?.isDelivered !== false && !(this.#isAwaitingExtensions && this.isCarrier);
+    // Without a path nobody is there to say goodbye to.
+    const isReachable = this.#context.endpoint.session(this.#session)?.isActive === true;
+    if (isDelivered || !isReachable) this.closeNow(this.#closing.options, now);
   }
 
   /** Nothing will come of the session any more, but for the bytes that are held here. */
@@ -253,6 +263,7 @@ export class Peer implements RecordStreams {
       case "streamClosed":
         if (this.#channel?.owns(event.stream)) this.#channel.onStreamClosed(event.stream);
         else this.#streams.onClosed(event.stream, now);
+        this.#closeWhenDelivered(now);
         return;
       case "streamsAvailable":
         if (event.isUnidirectional) this.#channel?.onStreamsAvailable(now);
@@ -272,8 +283,7 @@ export class Peer implements RecordStreams {
         return;
       case "suspended":
         this.#tell({ type: "peerSuspended", session });
-        // Nobody is there to say goodbye to.
-        if (this.#closing !== undefined) this.closeNow(this.#closing.options, now);
+        this.#closeWhenDelivered(now);
         return;
       case "resumed":
         this.#tell({ type: "peerResumed", session });

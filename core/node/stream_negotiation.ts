@@ -70,6 +70,11 @@ export class StreamNegotiation {
     return this.#held.leftovers > 0;
   }
 
+  /** Whether extensions have streams here: relay client and circuits, on a session with a relay. */
+  get hasExtensionStreams(): boolean {
+    return (this.#extensionStreams?.size ?? 0) > 0;
+  }
+
   /** When a header is late. */
   get deadline(): Instant {
     return this.#held.deadline;
