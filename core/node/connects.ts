@@ -1,6 +1,6 @@
 /**
- * Attempts of the application to reach a node: direct addresses first, a circuit over a relay beside them when they fail
- * or are slow, whichever authenticates first wins. PROTOCOL §6.6.
+ * Attempts of the application to reach a node: direct addresses first, a circuit over a relay beside them when they
+ * fail or are slow; whichever authenticates first wins. A relay costs a third party its bandwidth, so it waits.
  *
  * The invariant to hold: every attempt ends with exactly one event, `connected` or `connectFailed`, unless it was
  * cancelled; what has not won is given up.

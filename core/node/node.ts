@@ -55,12 +55,7 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
    *
    * @throws {RangeError} If a limit of the configuration is out of range.
    */
-  constructor(
-    config: NodeConfig,
-    env: Environment,
-    now: Instant,
-    buildExtensions: ExtensionBuilder = relayExtensions,
-  ) {
+  constructor(config: NodeConfig, env: Environment, now: Instant, buildExtensions: ExtensionBuilder = relayExtensions) {
     if (config.endpoint.session.sendBufferBytes < SEND_BUFFER_BYTES_MIN) {
       throw new RangeError(`Cannot create node as "sendBufferBytes" must be at least ${SEND_BUFFER_BYTES_MIN}`);
     }
@@ -227,8 +222,8 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
   }
 
   /**
-   * Takes a request in full, or returns `undefined` and takes nothing: `messagesWritable` follows, or the session's end.
-   * `response` or `requestFailed` follows a request that was taken and not cancelled.
+   * Takes a request in full, or returns `undefined` and takes nothing: `messagesWritable` follows, or the session's
+   * end. `response` or `requestFailed` follows a request that was taken and not cancelled.
    *
    * @throws {RangeError} If the value is too large or the name too long.
    */

@@ -163,7 +163,12 @@ export type NodeStreamEvent =
       readonly isUnidirectional: boolean;
     }
   /** The peer took a bidirectional stream; its version is certain. A unidirectional stream has no such event. */
-  | { readonly type: "streamAccepted"; readonly session: SessionId; readonly stream: StreamId; readonly protocol: string }
+  | {
+      readonly type: "streamAccepted";
+      readonly session: SessionId;
+      readonly stream: StreamId;
+      readonly protocol: string;
+    }
   /** The peer refused a stream; both halves are given up. */
   | { readonly type: "streamRefused"; readonly session: SessionId; readonly stream: StreamId; readonly code: ErrorCode }
   /** `read` may return something again. May come once too often, never too rarely. */
@@ -276,7 +281,7 @@ export interface NodeInternals {
   stop(session: SessionId, stream: StreamId, applicationCode: number, now: Instant): void;
   /** Queues an event for the application. */
   emit(event: NodeEvent): void;
-  /** What `Circuits.connect` came to: the session, or why there is none. Once for each circuit that was not cancelled. */
+  /** What `Circuits.connect` came to: the session, or why there is none. Once, unless it was cancelled. */
   circuitDone(circuit: CircuitId, outcome: CircuitOutcome, now: Instant): void;
 }
 
@@ -333,7 +338,10 @@ export interface CircuitsExtension extends NodeExtension {
 }
 
 /** Builds what hangs on a node. */
-export type ExtensionBuilder = (internals: NodeInternals, now: Instant) => {
+export type ExtensionBuilder = (
+  internals: NodeInternals,
+  now: Instant,
+) => {
   readonly relayClient: RelayExtension;
   readonly circuits: CircuitsExtension;
 };

@@ -1,6 +1,6 @@
 /**
- * One session as the node sees it: its streams, its messages, whether the application knows of it, and its graceful end.
- * PROTOCOL §7 and §8.
+ * One session as the node sees it: its streams, its messages, whether the application knows of it, and its graceful
+ * end. PROTOCOL §7 and §8.
  *
  * The invariant to hold: the application hears of a peer before anything of it, and of nothing after `peerClosed`; a
  * violation throws `ProtocolError`, which the node turns into the session's end.

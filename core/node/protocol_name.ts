@@ -62,7 +62,8 @@ export function parseProtocolText(text: string): { readonly name: string; readon
 export function protocolOffer(texts: readonly string[]): ProtocolOffer {
   const parsed = texts.map((text) => {
     const protocol = parseProtocolText(text);
-    if (protocol === undefined) throw new TypeError(`Cannot offer protocol as it is not of the form "name/1": "${text}"`);
+    if (protocol === undefined)
+      throw new TypeError(`Cannot offer protocol as it is not of the form "name/1": "${text}"`);
     return protocol;
   });
   const name = parsed[0]?.name;

@@ -169,9 +169,7 @@ export class RecordReader {
       return out;
     }
     // THREATS t-C9: a small view keeps the whole buffer alive.
-    return length * 2 < bytes.buffer.byteLength
-      ? bytes.slice(start, end)
-      : (bytes.subarray(start, end) as Bytes);
+    return length * 2 < bytes.buffer.byteLength ? bytes.slice(start, end) : (bytes.subarray(start, end) as Bytes);
   }
 
   /** Reads on in a length whose beginning came with an earlier chunk; moves behind it. */

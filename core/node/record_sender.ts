@@ -1,5 +1,6 @@
 /**
- * Sends records on one message stream: straight into the session while it takes them, else through a queue. PROTOCOL §8.
+ * Sends records on one message stream: straight into the session while it takes them, else through a queue.
+ * PROTOCOL §8.2.
  *
  * The invariant to hold: records leave whole and in order; the stream is opened with the first record and ended only
  * after the last.

@@ -200,7 +200,10 @@ test("RecordReader gives out values that pin no buffer of more than twice their 
   reader.push(chunk);
   const values: Uint8Array[] = [];
   while (reader.next()) values.push(reader.value);
-  assert.deepEqual(values.map((value) => value.length), [60, 40_000, 60]);
+  assert.deepEqual(
+    values.map((value) => value.length),
+    [60, 40_000, 60],
+  );
   for (const value of values) assert.ok(value.buffer.byteLength <= value.length * 2);
   // What is large is not copied.
   assert.equal(values[1]?.buffer, chunk.buffer);

@@ -119,7 +119,12 @@ function detours(ways: ReadonlyMap<string, string>): { build: ExtensionBuilder; 
 }
 
 function pathsOf(who: Resident, session: number): string[] {
-  return who.node.session(session)?.stats().paths.map((path) => path.remote) ?? [];
+  return (
+    who.node
+      .session(session)
+      ?.stats()
+      .paths.map((path) => path.remote) ?? []
+  );
 }
 
 test("connect: a second time gives the same session at once, on both sides", () => {
@@ -190,8 +195,14 @@ test("connect: to oneself works, by id and address, and is one session", () => {
   a.node.sendRequest(other, "back", Uint8Array.of(3), world.now);
   world.run(200);
   assert.deepEqual(readAll(a, other, stream).bytes, [1]);
-  assert.deepEqual(of(a, "message").map((event) => [event.session, event.topic]), [[other, "me"]]);
-  assert.deepEqual(of(a, "request").map((event) => [event.session, event.name]), [[first.session, "back"]]);
+  assert.deepEqual(
+    of(a, "message").map((event) => [event.session, event.topic]),
+    [[other, "me"]],
+  );
+  assert.deepEqual(
+    of(a, "request").map((event) => [event.session, event.name]),
+    [[first.session, "back"]],
+  );
   a.node.close("closed", "", world.now);
   world.run(6000);
   assert.equal(of(a, "closed").length, 1);
@@ -208,7 +219,10 @@ test("connect: both at once end with one session that both were told of", () => 
       assert.equal(of(who, "connected").length, 1, `seed ${seed}`);
       assert.equal(who.node.stats().sessions, 1, `seed ${seed}`);
       const session = of(who, "connected")[0]?.session as number;
-      assert.ok(of(who, "peerConnected").some((event) => event.session === session), `seed ${seed}`);
+      assert.ok(
+        of(who, "peerConnected").some((event) => event.session === session),
+        `seed ${seed}`,
+      );
     }
     a.node.sendMessage(of(a, "connected")[0]?.session as number, "", Uint8Array.of(1), world.now);
     world.run(500);
@@ -226,7 +240,10 @@ test("connect: cancelled and timed out attempts leave nothing", () => {
   a.node.cancelConnect(dial, world.now);
   world.run(60_000);
   assert.deepEqual(a.events, []);
-  assert.deepEqual({ ...a.node.stats(), dropped: 0 }, { sessions: 0, pipes: 0, handshakes: 0, dials: 0, connects: 0, dropped: 0 });
+  assert.deepEqual(
+    { ...a.node.stats(), dropped: 0 },
+    { sessions: 0, pipes: 0, handshakes: 0, dials: 0, connects: 0, dropped: 0 },
+  );
 });
 
 test("connect: at most so many attempts at once", () => {
@@ -235,13 +252,23 @@ test("connect: at most so many attempts at once", () => {
   const target = { addresses: ["tcp://nowhere:1"], relays: [] };
   for (let index = 0; index < 3; index++) a.node.connect(target, {}, world.now);
   world.run(1000);
-  assert.deepEqual(of(a, "connectFailed").map((event) => event.code).sort(), ["dial_failed", "dial_failed", "limit"]);
+  assert.deepEqual(
+    of(a, "connectFailed")
+      .map((event) => event.code)
+      .sort(),
+    ["dial_failed", "dial_failed", "limit"],
+  );
 });
 
 test("connect: what cannot be reached directly is reached by circuit, after the head start or the failure", () => {
   const world = new NodeWorld();
   const b = world.add("b");
-  const { build, last } = detours(new Map([[b.identity.id, "tcp://b:1"], ["bob", "tcp://b:1"]]));
+  const { build, last } = detours(
+    new Map([
+      [b.identity.id, "tcp://b:1"],
+      ["bob", "tcp://b:1"],
+    ]),
+  );
   const a = world.add("a", { build });
   // Refused at once: no waiting.
   const before = world.now;
@@ -279,7 +306,11 @@ test("connect: while a direct dial hangs, a circuit is tried beside it, and the 
   assert.equal(a.node.stats().pipes, 1);
   // And `direct` never goes round.
   const other = world.add("c");
-  const direct = world.connect(a, { id: other.identity.id, addresses: ["tcp://hole:1"] }, { via: "direct", timeoutMs: 3000 });
+  const direct = world.connect(
+    a,
+    { id: other.identity.id, addresses: ["tcp://hole:1"] },
+    { via: "direct", timeoutMs: 3000 },
+  );
   assert.equal(direct.type === "connectFailed" && direct.code, "timeout");
   assert.equal(last().cancelled, 0);
 });
@@ -295,7 +326,11 @@ test("connect: a direct success gives the circuit up; `relay` uses nothing else"
   assert.equal(result.type, "connected");
   assert.equal(last().cancelled, 1);
   const other = world.add("c");
-  const relayed = world.connect(a, { id: other.identity.id, addresses: ["tcp://c:1"] }, { via: "relay", timeoutMs: 5000 });
+  const relayed = world.connect(
+    a,
+    { id: other.identity.id, addresses: ["tcp://c:1"] },
+    { via: "relay", timeoutMs: 5000 },
+  );
   assert.equal(relayed.type, "connectFailed");
 });
 
@@ -320,13 +355,19 @@ test("extensions have streams of their own, of which the application hears nothi
   theirs.reset(right, stream, 0, world.now);
   theirs.stop(right, stream, 0, world.now);
   world.run(300);
-  const types = ways.last().seen.filter((event) => "stream" in event).map((event) => event.type);
+  const types = ways
+    .last()
+    .seen.filter((event) => "stream" in event)
+    .map((event) => event.type);
   assert.deepEqual([types[0], types.includes("stopped")], ["streamAccepted", true]);
   assert.deepEqual([a.events.length, b.events.length], known);
   // One that the extension does not want and nobody serves is given up.
   const unwanted = mine.openStream(left, { protocol, metadata: Uint8Array.of(0) }, world.now) as number;
   world.run(300);
-  assert.ok(ways.last().seen.some((event) => event.type === "streamRefused" || event.type === "stopped"), `${unwanted}`);
+  assert.ok(
+    ways.last().seen.some((event) => event.type === "streamRefused" || event.type === "stopped"),
+    `${unwanted}`,
+  );
   assert.deepEqual([a.events.length, b.events.length], known);
   // Served by the owner, it is the owner's.
   b.node.serve("viaduct.test", [1], { streamsPerPeerMax: 10 });
@@ -349,7 +390,10 @@ test("a session that an extension dialled for itself is no peer until the applic
   world.run(2000);
   assert.equal(a.events.length, 0, "its ups and downs are no news");
   const result = world.connect(a, { id: b.identity.id });
-  assert.deepEqual(a.events.map((event) => event.type), ["peerConnected", "connected"]);
+  assert.deepEqual(
+    a.events.map((event) => event.type),
+    ["peerConnected", "connected"],
+  );
   assert.equal(result.type, "connected");
 });
 
@@ -365,9 +409,15 @@ test("close: attempts fail, sessions say goodbye, then comes one last event", ()
   assert.equal(a.events.at(-1)?.type, "closed");
   assert.equal(of(a, "closed").length, 1);
   assert.equal(of(a, "peerClosed").length, 2);
-  assert.deepEqual(of(a, "connectFailed").map((event) => event.code), ["closed"]);
+  assert.deepEqual(
+    of(a, "connectFailed").map((event) => event.code),
+    ["closed"],
+  );
   for (const who of [b, c]) {
-    assert.deepEqual(of(who, "peerClosed").map(({ closed }) => [closed.code, closed.reason]), [["going_away", "bye"]]);
+    assert.deepEqual(
+      of(who, "peerClosed").map(({ closed }) => [closed.code, closed.reason]),
+      [["going_away", "bye"]],
+    );
   }
   const count = a.events.length;
   a.node.connect({ addresses: ["tcp://b:1"], relays: [] }, {}, world.now);

@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { NodeEvent } from "../../../core/node/node_types.ts";
 import { RecordWriter } from "../../../core/node/message_record.ts";
+import type { NodeEvent } from "../../../core/node/node_types.ts";
 import vectors from "../../vectors/messages.json" with { type: "json" };
 import { concat, fromHex } from "../wire/hex.ts";
 import type { Resident, ResidentOptions } from "./node_world.ts";
@@ -64,13 +64,22 @@ test("messages arrive whole, once and in order, both ways, with their topics", (
       bytes: pattern(index + 1),
     })),
   );
-  assert.deepEqual(of(a, "message").map((event) => event.bytes), Array.from({ length: 100 }, (_, index) => pattern(3, index)));
+  assert.deepEqual(
+    of(a, "message").map((event) => event.bytes),
+    Array.from({ length: 100 }, (_, index) => pattern(3, index)),
+  );
   // Message streams are nobody's business.
-  assert.deepEqual([...a.events, ...b.events].filter((event) => "stream" in event), []);
+  assert.deepEqual(
+    [...a.events, ...b.events].filter((event) => "stream" in event),
+    [],
+  );
 });
 
 test("a message may be as large as the limit and not larger", () => {
-  const { world, a, b, left } = pair({ a: { limits: { messageBytesMax: 100_000 } }, b: { limits: { messageBytesMax: 100_000 } } });
+  const { world, a, b, left } = pair({
+    a: { limits: { messageBytesMax: 100_000 } },
+    b: { limits: { messageBytesMax: 100_000 } },
+  });
   assert.ok(a.node.sendMessage(left, "t".repeat(64), pattern(100_000), world.now));
   assert.throws(() => a.node.sendMessage(left, "", pattern(100_001), world.now), RangeError);
   assert.throws(() => a.node.sendMessage(left, "", new Uint8Array(0), world.now), RangeError);
@@ -78,7 +87,10 @@ test("a message may be as large as the limit and not larger", () => {
   assert.throws(() => a.node.sendMessage(left, "ü".repeat(33), pattern(1), world.now), RangeError);
   assert.throws(() => a.node.sendRequest(left, "", pattern(100_001), world.now), RangeError);
   world.run(1000);
-  assert.deepEqual(of(b, "message").map((event) => event.bytes), [pattern(100_000)]);
+  assert.deepEqual(
+    of(b, "message").map((event) => event.bytes),
+    [pattern(100_000)],
+  );
 });
 
 test("a peer with a smaller limit ends the session and says why", () => {
@@ -100,7 +112,8 @@ test("any sizes, any splits: what is sent is what arrives", () => {
       const waiting = sizes.map((length, index) => pattern(length, index));
       let sent = 0;
       const send = (): void => {
-        while (sent < waiting.length && a.node.sendMessage(left, `${sent}`, waiting[sent] as Uint8Array, world.now)) sent++;
+        while (sent < waiting.length && a.node.sendMessage(left, `${sent}`, waiting[sent] as Uint8Array, world.now))
+          sent++;
       };
       a.host.onEvent = (event) => {
         if ((event as NodeEvent).type === "messagesWritable") send();
@@ -108,7 +121,10 @@ test("any sizes, any splits: what is sent is what arrives", () => {
       send();
       world.run(60_000, () => of(b, "message").length === sizes.length);
       const got = of(b, "message");
-      assert.deepEqual(got.map((event) => event.topic), sizes.map((_, index) => `${index}`));
+      assert.deepEqual(
+        got.map((event) => event.topic),
+        sizes.map((_, index) => `${index}`),
+      );
       for (const [index, event] of got.entries()) assert.deepEqual(event.bytes, waiting[index]);
     }),
     { seed: SEED, numRuns: 12 },
@@ -118,7 +134,10 @@ test("any sizes, any splits: what is sent is what arrives", () => {
 test("a program that takes no messages stops their sender, and its requests go on", () => {
   const { world, a, b, left, right } = pair({
     a: { session: { streamWindowBytes: 256 * KIB, sendBufferBytes: 256 * KIB } },
-    b: { session: { streamWindowBytes: 256 * KIB, sendBufferBytes: 256 * KIB }, limits: { messageQueueBytes: 256 * KIB } },
+    b: {
+      session: { streamWindowBytes: 256 * KIB, sendBufferBytes: 256 * KIB },
+      limits: { messageQueueBytes: 256 * KIB },
+    },
   });
   echo(world, b);
   let sent = 0;
@@ -150,8 +169,13 @@ test("a program that takes no messages stops their sender, and its requests go o
     release();
     world.run(500);
   }
-  const salts = of(b, "message").slice(0, 300).map((event) => event.bytes[0]);
-  assert.deepEqual(salts, Array.from({ length: 300 }, (_, index) => index & 0xff));
+  const salts = of(b, "message")
+    .slice(0, 300)
+    .map((event) => event.bytes[0]);
+  assert.deepEqual(
+    salts,
+    Array.from({ length: 300 }, (_, index) => index & 0xff),
+  );
 });
 
 test("messages without weight are held back by their number", () => {
@@ -170,7 +194,10 @@ test("sendMessage takes nothing without room and tells when there is some", () =
   assert.ok(world.run(10_000, () => of(a, "messagesWritable").length > 0));
   assert.ok(a.node.sendMessage(left, "four", pattern(20), world.now));
   world.run(2000);
-  assert.deepEqual(of(b, "message").map((event) => event.topic), ["one", "four"]);
+  assert.deepEqual(
+    of(b, "message").map((event) => event.topic),
+    ["one", "four"],
+  );
   assert.deepEqual(of(b, "message")[0]?.bytes, pattern(500 * KIB));
   assert.equal(of(a, "messagesWritable").length, 1);
 });
@@ -186,7 +213,10 @@ test("messages wait for a stream where the peer allows none yet", () => {
   world.run(300);
   assert.equal(readAll(b, right, stream).end, "end");
   world.run(1000);
-  assert.deepEqual(of(b, "message").map((event) => event.topic), ["late"]);
+  assert.deepEqual(
+    of(b, "message").map((event) => event.topic),
+    ["late"],
+  );
   assert.ok(of(a, "messagesWritable").length > 0);
 });
 
@@ -196,8 +226,13 @@ test("requests are answered, each with its own answer, however many and in whate
   b.host.onEvent = (event) => {
     if ((event as NodeEvent).type === "request") open.push(event as never);
   };
-  const asked = Array.from({ length: 50 }, (_, index) => a.node.sendRequest(left, "twice", pattern(index, index), world.now));
-  assert.deepEqual(asked, Array.from({ length: 50 }, (_, index) => index));
+  const asked = Array.from({ length: 50 }, (_, index) =>
+    a.node.sendRequest(left, "twice", pattern(index, index), world.now),
+  );
+  assert.deepEqual(
+    asked,
+    Array.from({ length: 50 }, (_, index) => index),
+  );
   world.run(100);
   for (const { session, request, bytes } of open.toReversed()) {
     if (request % 5 === 4) b.node.respondError(session, request, "handler_failed", `no ${request}`, world.now);
@@ -209,7 +244,13 @@ test("requests are answered, each with its own answer, however many and in whate
     assert.deepEqual(bytes, concat(pattern(request, request), pattern(request, request)));
   }
   const failed = of(a, "requestFailed").find((event) => event.request === 9);
-  assert.deepEqual(failed, { type: "requestFailed", session: left, request: 9, code: "handler_failed", detail: "no 9" });
+  assert.deepEqual(failed, {
+    type: "requestFailed",
+    session: left,
+    request: 9,
+    code: "handler_failed",
+    detail: "no 9",
+  });
   // A second answer is nobody's.
   b.node.respond(open[0]?.session as number, 0, pattern(1), world.now);
   world.run(100);
@@ -230,7 +271,9 @@ test("requests cross each other on both sides", () => {
 });
 
 test("an answer too large becomes an error of the request's", () => {
-  const { world, a, b, left, right } = pair({ b: { limits: { messageBytesMax: 1000, responseQueueBytes: 4000 }, session: { sendBufferBytes: 4096 } } });
+  const { world, a, b, left, right } = pair({
+    b: { limits: { messageBytesMax: 1000, responseQueueBytes: 4000 }, session: { sendBufferBytes: 4096 } },
+  });
   for (let index = 0; index < 20; index++) a.node.sendRequest(left, "x", pattern(1), world.now);
   world.run(100);
   b.node.respond(right, 0, pattern(1001), world.now);
@@ -246,11 +289,20 @@ test("requests beyond the limit are answered with it; answered ones make room", 
   const { world, a, b, left, right } = pair({ b: { limits: { requestsMax: 3 } } });
   for (let index = 0; index < 5; index++) a.node.sendRequest(left, "x", pattern(1), world.now);
   world.run(100);
-  assert.deepEqual(of(a, "requestFailed").map((event) => [event.request, event.code]), [[3, "limit"], [4, "limit"]]);
+  assert.deepEqual(
+    of(a, "requestFailed").map((event) => [event.request, event.code]),
+    [
+      [3, "limit"],
+      [4, "limit"],
+    ],
+  );
   b.node.respond(right, 1, pattern(1), world.now);
   a.node.sendRequest(left, "x", pattern(1), world.now);
   world.run(100);
-  assert.deepEqual(of(b, "request").map((event) => event.request), [0, 1, 2, 5]);
+  assert.deepEqual(
+    of(b, "request").map((event) => event.request),
+    [0, 1, 2, 5],
+  );
 });
 
 test("a cancelled request is heard of, counts until it is answered, and its answer goes nowhere", () => {
@@ -262,11 +314,17 @@ test("a cancelled request is heard of, counts until it is answered, and its answ
   a.node.sendRequest(left, "x", pattern(1), world.now);
   world.run(100);
   assert.deepEqual(of(b, "requestCancelled"), [{ type: "requestCancelled", session: right, request }]);
-  assert.deepEqual(of(a, "requestFailed").map((event) => [event.request, event.code]), [[1, "limit"]]);
+  assert.deepEqual(
+    of(a, "requestFailed").map((event) => [event.request, event.code]),
+    [[1, "limit"]],
+  );
   b.node.respond(right, request, pattern(1), world.now);
   a.node.sendRequest(left, "x", pattern(1), world.now);
   world.run(100);
-  assert.deepEqual(of(b, "request").map((event) => event.request), [0, 2]);
+  assert.deepEqual(
+    of(b, "request").map((event) => event.request),
+    [0, 2],
+  );
   assert.equal(of(a, "response").length, 0);
   // An answer under way when the request is cancelled is dropped as well.
   b.node.respond(right, 2, pattern(1), world.now);
@@ -299,9 +357,19 @@ test("every request that waits fails with the session, and the other side hears 
   world.run(100);
   b.node.closePeer(right, { code: "going_away", reason: "later" }, world.now);
   world.run(1000);
-  assert.deepEqual(of(a, "requestFailed").map((event) => [event.request, event.code]), [[0, "going_away"], [1, "going_away"], [2, "going_away"]]);
+  assert.deepEqual(
+    of(a, "requestFailed").map((event) => [event.request, event.code]),
+    [
+      [0, "going_away"],
+      [1, "going_away"],
+      [2, "going_away"],
+    ],
+  );
   assert.equal(a.events.at(-1)?.type, "peerClosed");
-  assert.deepEqual(of(b, "requestCancelled").map((event) => event.request), [0, 1, 2]);
+  assert.deepEqual(
+    of(b, "requestCancelled").map((event) => event.request),
+    [0, 1, 2],
+  );
   // What is gone takes nothing.
   assert.equal(a.node.sendMessage(left, "", pattern(1), world.now), false);
   assert.equal(a.node.sendRequest(left, "", pattern(1), world.now), undefined);
@@ -336,7 +404,9 @@ test("messages sent just before the end arrive before it", () => {
 });
 
 test("a close does not wait for a peer that takes nothing", () => {
-  const { world, a, left } = pair({ b: { limits: { messageQueueBytes: 10 * KIB }, session: { streamWindowBytes: 10 * KIB } } });
+  const { world, a, left } = pair({
+    b: { limits: { messageQueueBytes: 10 * KIB }, session: { streamWindowBytes: 10 * KIB } },
+  });
   for (let index = 0; index < 10; index++) a.node.sendMessage(left, "", pattern(10 * KIB), world.now);
   a.node.close("closed", "", world.now);
   world.run(4000);
@@ -387,9 +457,15 @@ test("messages, requests and streams share a session over a link that dies again
       world.run(7);
       if (round % 6 === 5) for (const link of [...world.network.links]) world.network.killLink(link);
     }
-    assert.ok(world.run(60_000, () => of(a, "response").length === 30 && of(b, "message").length === 30), `seed ${seed}`);
+    assert.ok(
+      world.run(60_000, () => of(a, "response").length === 30 && of(b, "message").length === 30),
+      `seed ${seed}`,
+    );
     world.run(2000);
-    assert.deepEqual(of(b, "message").map((event) => event.topic), Array.from({ length: 30 }, (_, index) => `${index}`));
+    assert.deepEqual(
+      of(b, "message").map((event) => event.topic),
+      Array.from({ length: 30 }, (_, index) => `${index}`),
+    );
     for (const { request, bytes } of of(a, "response")) assert.deepEqual(bytes, pattern(request * 100, request));
     assert.deepEqual(got, file, `seed ${seed}`);
     assert.ok(of(a, "peerSuspended").length > 0 && of(a, "peerResumed").length > 0);
@@ -412,7 +488,14 @@ test("hostile records end the session, and nothing else", () => {
     ["an error for nothing", record((writer) => writer.error(0, 1, "")), "protocol_violation"],
     ["a cancel for nothing", record((writer) => writer.cancel(0)), "protocol_violation"],
     ["an id twice", concat(request, request), "protocol_violation"],
-    ["ids that fall", concat(request, record((writer) => writer.request(4, "x", pattern(1)))), "protocol_violation"],
+    [
+      "ids that fall",
+      concat(
+        request,
+        record((writer) => writer.request(4, "x", pattern(1))),
+      ),
+      "protocol_violation",
+    ],
     ["a value above the limit", record((writer) => writer.message("", pattern(MIB + 1))), "message_too_large"],
   ];
   for (const [note, bytes, code] of cases) {
@@ -423,14 +506,22 @@ test("hostile records end the session, and nothing else", () => {
     const { own } = world.intrude(stranger, b);
     openRaw(world, stranger, own, { isUnidirectional: true, bytes: concat(MESSAGE_HEADER, bytes) });
     world.run(500);
-    assert.deepEqual(of(b, "peerClosed").map((event) => event.closed.code), [code], note);
+    assert.deepEqual(
+      of(b, "peerClosed").map((event) => event.closed.code),
+      [code],
+      note,
+    );
     assert.equal(of(c, "peerClosed").length, 0, note);
   }
 });
 
 test("a message stream lives as long as its session", () => {
   const whole = record((writer) => writer.message("", pattern(3)));
-  for (const [act, code] of [["reset", "protocol_violation"], ["cut", "protocol_violation"], ["end", undefined]] as const) {
+  for (const [act, code] of [
+    ["reset", "protocol_violation"],
+    ["cut", "protocol_violation"],
+    ["end", undefined],
+  ] as const) {
     const world = new NodeWorld();
     const b = world.add("b");
     const stranger = world.addStranger("x");
@@ -454,7 +545,10 @@ test("a message stream lives as long as its session", () => {
   const stream = opened?.type === "session" && opened.event.type === "streamOpened" ? opened.event.stream : -1;
   stranger.endpoint.stop(own, stream, 0, world.now);
   world.run(500);
-  assert.deepEqual(of(b, "peerClosed").map((event) => [event.session, event.closed.code]), [[theirs, "protocol_violation"]]);
+  assert.deepEqual(
+    of(b, "peerClosed").map((event) => [event.session, event.closed.code]),
+    [[theirs, "protocol_violation"]],
+  );
 });
 
 test("more message streams than a peer may have end the session", () => {
@@ -462,7 +556,8 @@ test("more message streams than a peer may have end the session", () => {
   const b = world.add("b");
   const stranger = world.addStranger("x");
   const { own } = world.intrude(stranger, b);
-  for (let index = 0; index < 5; index++) openRaw(world, stranger, own, { isUnidirectional: true, bytes: MESSAGE_HEADER });
+  for (let index = 0; index < 5; index++)
+    openRaw(world, stranger, own, { isUnidirectional: true, bytes: MESSAGE_HEADER });
   world.run(500);
   assert.equal(of(b, "peerClosed")[0]?.closed.code, "protocol_violation");
 });
@@ -476,7 +571,9 @@ test("a peer that asks and asks and reads no answer is shown out", () => {
   let next = 0;
   // It never reads a stream, so its window for answers is never given back: 4 MiB of them are swallowed first.
   for (let round = 0; round < 400 && of(b, "peerClosed").length === 0; round++) {
-    const records = Array.from({ length: 4000 }, () => record((writer) => writer.request(next++, "", new Uint8Array(0))));
+    const records = Array.from({ length: 4000 }, () =>
+      record((writer) => writer.request(next++, "", new Uint8Array(0))),
+    );
     stranger.endpoint.write(own, stream, concat(...records), world.now);
     world.run(100);
   }

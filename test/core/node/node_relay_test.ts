@@ -20,7 +20,10 @@ test("a relay that a node is registered with is no peer of its application", () 
   world.settle(a, b);
   assert.deepEqual(of(a, "peerConnected"), []);
   world.join(a, b);
-  assert.deepEqual(of(a, "peerConnected").map((event) => event.remoteId), [b.identity.id]);
+  assert.deepEqual(
+    of(a, "peerConnected").map((event) => event.remoteId),
+    [b.identity.id],
+  );
 });
 
 test("what was sent over a relay just before the node closed arrives before the end, which says why", () => {
@@ -33,7 +36,10 @@ test("what was sent over a relay just before the node closed arrives before the 
     for (let index = 0; index < 5; index++) a.node.sendMessage(left, `${index}`, pattern(size, index), world.now);
     a.node.close("going_away", "bye", world.now);
     world.run(10_000, () => of(b, "peerClosed").length > 0);
-    assert.deepEqual(of(b, "message").map((event) => event.bytes), [0, 1, 2, 3, 4].map((index) => pattern(size, index)));
+    assert.deepEqual(
+      of(b, "message").map((event) => event.bytes),
+      [0, 1, 2, 3, 4].map((index) => pattern(size, index)),
+    );
     const closed = of(b, "peerClosed").find((event) => event.closed.reason === "bye");
     assert.deepEqual([closed?.closed.code, closed?.closed.isRemote], ["going_away", true], `${size}`);
     world.run(1_000);
@@ -53,7 +59,10 @@ test("a node closes although its relay hangs", () => {
   a.node.close("closed", "", world.now);
   world.run(15_000);
   assert.equal(of(a, "closed").length, 1);
-  assert.equal(b.events.some((event) => event.type === "message"), false);
+  assert.equal(
+    b.events.some((event) => event.type === "message"),
+    false,
+  );
 });
 
 test("connect over a relay and directly at once: one session, nothing lost, on every seed", () => {
@@ -65,9 +74,14 @@ test("connect over a relay and directly at once: one session, nothing lost, on e
     world.settle(a, b);
     const connected = world.connect(a, { id: b.identity.id, addresses: ["tcp://b:1"] });
     assert.ok(connected.type === "connected", `seed ${seed}`);
-    for (let index = 0; index < 3; index++) a.node.sendMessage(connected.session, `${index}`, pattern(9, index), world.now);
+    for (let index = 0; index < 3; index++)
+      a.node.sendMessage(connected.session, `${index}`, pattern(9, index), world.now);
     world.run(20_000);
-    assert.deepEqual(of(b, "message").map((event) => event.topic), ["0", "1", "2"], `seed ${seed}`);
+    assert.deepEqual(
+      of(b, "message").map((event) => event.topic),
+      ["0", "1", "2"],
+      `seed ${seed}`,
+    );
     assert.deepEqual([of(a, "peerClosed").length, of(b, "peerClosed").length], [0, 0], `seed ${seed}`);
     assert.equal(of(b, "peerConnected").length, 1, `seed ${seed}`);
   }

@@ -159,7 +159,7 @@ function tell(seed: number): string {
             refused.has(stream) ||
             other.gotStreams.get(stream)?.isEnded === true ||
             // A unidirectional stream that is refused after all of it came leaves nobody to be told. PROTOCOL §7.3.
-            ((stream & 2) !== 0 && !other.gotStreams.has(stream) && delivered(teller.who, stream))
+            ((stream & 2) !== 0 && !other.gotStreams.has(stream) && delivered(teller.who, stream)),
         )
       );
     });

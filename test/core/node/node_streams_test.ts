@@ -24,7 +24,11 @@ function pair(seed = 1): { world: NodeWorld; a: Resident; b: Resident; left: num
 test("a stream carries its protocol, metadata and first bytes in one flight", () => {
   const { world, a, b, left, right } = pair();
   b.node.serve("chat", [1, 2], { streamsPerPeerMax: 10 });
-  const stream = a.node.openStream(left, { protocol: { name: "chat", versions: [2, 1] }, metadata: BYTES }, world.now) as number;
+  const stream = a.node.openStream(
+    left,
+    { protocol: { name: "chat", versions: [2, 1] }, metadata: BYTES },
+    world.now,
+  ) as number;
   assert.equal(a.node.write(left, stream, Uint8Array.of(9, 8), world.now), 2);
   a.node.finish(left, stream, world.now);
   world.run(15); // One way is 10 ms: no round trip has been made.
@@ -63,7 +67,9 @@ test("raw streams are served like any protocol", () => {
   const raw = { protocol: { name: "", versions: [0] } };
   const refused = a.node.openStream(left, raw, world.now) as number;
   world.run(100);
-  assert.deepEqual(of(a, "streamRefused"), [{ type: "streamRefused", session: left, stream: refused, code: "unknown_protocol" }]);
+  assert.deepEqual(of(a, "streamRefused"), [
+    { type: "streamRefused", session: left, stream: refused, code: "unknown_protocol" },
+  ]);
   b.node.serve("", [0], { streamsPerPeerMax: 10 });
   const stream = a.node.openStream(left, raw, world.now) as number;
   a.node.write(left, stream, BYTES, world.now);
@@ -95,18 +101,24 @@ test("a refused stream takes no more bytes, says so once and is forgotten on bot
     const stream = a.node.openStream(left, { protocol: CHAT, isUnidirectional }, world.now) as number;
     a.node.write(left, stream, new Uint8Array(100_000), world.now);
     world.run(1000);
-    assert.deepEqual(of(a, "streamRefused").map((event) => event.code), ["unknown_protocol"]);
+    assert.deepEqual(
+      of(a, "streamRefused").map((event) => event.code),
+      ["unknown_protocol"],
+    );
     assert.equal(a.node.write(left, stream, BYTES, world.now), 0);
     assert.equal(a.node.read(left, stream), undefined);
     assert.deepEqual([...of(a, "stopped"), ...of(a, "streamAccepted"), ...of(a, "readable")], []);
     // Nothing of it reached the application there.
-    assert.deepEqual(b.events.map((event) => event.type), ["peerConnected"]);
+    assert.deepEqual(
+      b.events.map((event) => event.type),
+      ["peerConnected"],
+    );
     assert.equal(a.node.session(left)?.streamCount, 0);
     assert.equal(b.node.session(right)?.streamCount, 0);
   }
 });
 
-test("streams of a protocol beyond its limit are refused until one ends; other peers and protocols have their own", () => {
+test("streams of a protocol beyond its limit are refused until one ends, for each peer and protocol apart", () => {
   const world = new NodeWorld();
   const [a, b, c] = [world.add("a"), world.add("b"), world.add("c")];
   b.node.serve("chat", [1], { streamsPerPeerMax: 2 });
@@ -118,7 +130,10 @@ test("streams of a protocol beyond its limit are refused until one ends; other p
   const streams = [open(a, left, "chat"), open(a, left, "chat"), open(a, left, "chat"), open(a, left, "file")];
   open(c, other.left, "chat");
   world.run(200);
-  assert.deepEqual(of(a, "streamRefused").map((event) => [event.stream, event.code]), [[streams[2], "limit"]]);
+  assert.deepEqual(
+    of(a, "streamRefused").map((event) => [event.stream, event.code]),
+    [[streams[2], "limit"]],
+  );
   assert.deepEqual([of(a, "streamAccepted").length, of(c, "streamAccepted").length], [3, 1]);
   // One ends: there is room for one.
   const first = streams[0] as number;
@@ -196,7 +211,10 @@ test("opening waits for room when the peer's limit of streams is reached", () =>
   world.run(100);
   b.node.read(right, first);
   world.run(500);
-  assert.deepEqual(of(a, "streamsAvailable").map((event) => event.isUnidirectional), [false]);
+  assert.deepEqual(
+    of(a, "streamsAvailable").map((event) => event.isUnidirectional),
+    [false],
+  );
   assert.notEqual(a.node.openStream(left, { protocol: CHAT }, world.now), undefined);
 });
 
@@ -219,7 +237,10 @@ test("a header that is late resets its stream and nothing else", () => {
       applicationCode: streamCodeOf("timeout"),
     });
     assert.equal(of(b, "peerClosed").length, 0);
-    assert.deepEqual(b.events.filter((event) => "stream" in event), []);
+    assert.deepEqual(
+      b.events.filter((event) => "stream" in event),
+      [],
+    );
   }
 });
 
@@ -236,7 +257,10 @@ test("a header may come byte by byte", () => {
     stranger.endpoint.write(own, stream, bytes.subarray(at, at + 1), world.now);
   }
   world.run(100);
-  assert.deepEqual(of(b, "streamOpened").map((event) => event.metadata), [BYTES]);
+  assert.deepEqual(
+    of(b, "streamOpened").map((event) => event.metadata),
+    [BYTES],
+  );
   assert.deepEqual(readAll(b, theirs, stream).bytes, [5, 6]);
 });
 
@@ -280,7 +304,11 @@ test("a malformed header, one that is cut off, and a version that was not offere
     const b = world.add("b");
     act(world, b);
     world.run(500);
-    assert.deepEqual(of(b, "peerClosed").map((event) => event.closed.code), ["protocol_violation"], `act ${index}`);
+    assert.deepEqual(
+      of(b, "peerClosed").map((event) => event.closed.code),
+      ["protocol_violation"],
+      `act ${index}`,
+    );
     assert.equal(b.events.at(-1)?.type, "peerClosed");
   }
 });
@@ -295,7 +323,10 @@ test("a stream that is reset before its header is whole concerns nobody", () => 
   stranger.endpoint.reset(own, stream, 1, world.now);
   world.run(500);
   assert.equal(b.node.session(theirs)?.streamCount, 0);
-  assert.deepEqual(b.events.map((event) => event.type), ["peerConnected"]);
+  assert.deepEqual(
+    b.events.map((event) => event.type),
+    ["peerConnected"],
+  );
 });
 
 test("a stream that is reset instead of answered was refused", () => {
@@ -307,7 +338,10 @@ test("a stream that is reset instead of answered was refused", () => {
   world.run(100);
   stranger.endpoint.reset(own, stream, streamCodeOf("timeout"), world.now);
   world.run(500);
-  assert.deepEqual(of(b, "streamRefused").map((event) => event.code), ["timeout"]);
+  assert.deepEqual(
+    of(b, "streamRefused").map((event) => event.code),
+    ["timeout"],
+  );
 });
 
 test("internal protocols are refused where nothing claims them, and cannot be stretched", () => {
@@ -315,13 +349,21 @@ test("internal protocols are refused where nothing claims them, and cannot be st
   const b = world.add("b");
   const stranger = world.addStranger("x");
   const { own } = world.intrude(stranger, b);
-  for (const [name, versions] of [["viaduct.relay", [1]], ["viaduct.circuit", [1]], ["viaduct.message", [2]], ["viaduct.message", [1]]] as const) {
+  for (const [name, versions] of [
+    ["viaduct.relay", [1]],
+    ["viaduct.circuit", [1]],
+    ["viaduct.message", [2]],
+    ["viaduct.message", [1]],
+  ] as const) {
     openRaw(world, stranger, own, { bytes: encodeStreamHeader({ name, versions }) });
   }
   world.run(500);
   const stopped = stranger.events.filter((event) => event.type === "session" && event.event.type === "stopped");
   assert.equal(stopped.length, 4);
-  assert.deepEqual(b.events.map((event) => event.type), ["peerConnected"]);
+  assert.deepEqual(
+    b.events.map((event) => event.type),
+    ["peerConnected"],
+  );
 });
 
 test("what came behind a header reaches the application although its peer closed at once", () => {
@@ -335,7 +377,10 @@ test("what came behind a header reaches the application although its peer closed
   assert.deepEqual(of(b, "peerClosed"), []);
   assert.deepEqual(readAll(b, right, stream).bytes, [1, 2, 3]);
   world.run(0);
-  assert.deepEqual(of(b, "peerClosed").map((event) => event.closed.isRemote), [true]);
+  assert.deepEqual(
+    of(b, "peerClosed").map((event) => event.closed.isRemote),
+    [true],
+  );
   // And if it never takes it, the session ends all the same.
   const again = pair();
   again.b.node.serve("chat", [1], { streamsPerPeerMax: 10 });
@@ -366,7 +411,10 @@ test("large streams pass whole, many at once, over a network that splits everyth
       a.node.finish(left, stream, world.now);
       return stream;
     });
-    assert.ok(world.run(60_000, () => of(a, "delivered").length === sizes.length), `seed ${seed}`);
+    assert.ok(
+      world.run(60_000, () => of(a, "delivered").length === sizes.length),
+      `seed ${seed}`,
+    );
     world.run(100);
     for (const [index, stream] of streams.entries()) {
       assert.deepEqual(received.get(stream), sent[index], `seed ${seed}`);

@@ -9,12 +9,18 @@ import type { SessionConfig } from "../../../core/connection/session_types.ts";
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
-import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type { EndpointEvent } from "../../../core/node/endpoint_types.ts";
 import { NodeMachine } from "../../../core/node/node.ts";
 import { DEFAULT_NODE_LIMITS } from "../../../core/node/node_defaults.ts";
-import type { ConnectCommandOptions, ConnectTarget, ExtensionBuilder, NodeEvent, NodeLimits } from "../../../core/node/node_types.ts";
+import type {
+  ConnectCommandOptions,
+  ConnectTarget,
+  ExtensionBuilder,
+  NodeEvent,
+  NodeLimits,
+} from "../../../core/node/node_types.ts";
 import { encodeStreamHeader } from "../../../core/node/stream_header.ts";
 import { dangerousSimEnvironments } from "../../../sim/environment.ts";
 import type { PipeModel, SimHost } from "../../../sim/network.ts";
@@ -100,7 +106,11 @@ export class NodeWorld {
   }
 
   /** Connects and runs until it is settled. */
-  connect(from: Resident, target: Partial<ConnectTarget>, options: ConnectCommandOptions = {}): Of<"connected" | "connectFailed"> {
+  connect(
+    from: Resident,
+    target: Partial<ConnectTarget>,
+    options: ConnectCommandOptions = {},
+  ): Of<"connected" | "connectFailed"> {
     const dial = from.node.connect({ addresses: [], relays: [], ...target }, options, this.now);
     const find = (): Of<"connected" | "connectFailed"> | undefined =>
       from.events.find(
@@ -144,7 +154,11 @@ export function of<Type extends NodeEvent["type"]>(who: Resident, type: Type): O
 }
 
 /** Everything that can be read from a stream now, and how it ended. */
-export function readAll(who: Resident, session: number, stream: number): { bytes: number[]; end: "open" | "end" | "reset" } {
+export function readAll(
+  who: Resident,
+  session: number,
+  stream: number,
+): { bytes: number[]; end: "open" | "end" | "reset" } {
   const bytes: number[] = [];
   for (;;) {
     const result = who.node.read(session, stream);
@@ -155,7 +169,12 @@ export function readAll(who: Resident, session: number, stream: number): { bytes
 }
 
 /** Opens a stream of a stranger's and writes whatever is given. */
-export function openRaw(world: NodeWorld, who: Stranger, session: number, options: { isUnidirectional?: boolean; bytes: Uint8Array }): number {
+export function openRaw(
+  world: NodeWorld,
+  who: Stranger,
+  session: number,
+  options: { isUnidirectional?: boolean; bytes: Uint8Array },
+): number {
   const stream = who.endpoint.openStream(session, { isUnidirectional: options.isUnidirectional ?? false }, world.now);
   if (stream === undefined) throw new Error("No stream can be opened");
   who.endpoint.write(session, stream, options.bytes, world.now);

@@ -114,7 +114,17 @@ test("names of protocols: text form and back", () => {
   assert.deepEqual(parseProtocolText("chat/1"), { name: "chat", version: 1 });
   assert.deepEqual(parseProtocolText("a-b_c.d/2147483647"), { name: "a-b_c.d", version: 2147483647 });
   assert.deepEqual(parseProtocolText(""), { name: "", version: 0 });
-  for (const text of ["chat", "chat/", "/1", "chat/01", "chat/-1", "chat/2147483648", "Chat/1", "chat/1/2", " chat/1"]) {
+  for (const text of [
+    "chat",
+    "chat/",
+    "/1",
+    "chat/01",
+    "chat/-1",
+    "chat/2147483648",
+    "Chat/1",
+    "chat/1/2",
+    " chat/1",
+  ]) {
     assert.equal(parseProtocolText(text), undefined, text);
   }
   assert.equal(protocolText("chat", 1), "chat/1");
