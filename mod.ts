@@ -9,9 +9,9 @@
 
 import type { CreateNode, Node, NodeOptions } from "./adapters/api/types.ts";
 
-export type * from "./adapters/api/types.ts";
 export { DEFAULT_LIMITS } from "./adapters/api/options.ts";
-export { type ErrorCode, ERRORS, ViaductError } from "./core/error.ts";
+export type * from "./adapters/api/types.ts";
+export { ERRORS, type ErrorCode, ViaductError } from "./core/error.ts";
 
 interface EntryPoint {
   readonly createNode: CreateNode;

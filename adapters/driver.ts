@@ -7,10 +7,10 @@
  * @module
  */
 
-import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
 import { ViaductError } from "../core/error.ts";
 import type { Machine } from "../core/machine.ts";
 import { NEVER } from "../core/machine.ts";
+import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
 import { parseAddress } from "./address.ts";
 import type { Address, Listener, ListenOptions, Pipe, PipeHandler, Runtime, Timer } from "./runtime.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ViaductError } from "../core/error.ts";
 import { nobleProvider } from "../core/crypto/noble_provider.ts";
+import { ViaductError } from "../core/error.ts";
 
 const HEADER = "viaduct key 1";
 const SEED_BYTES = 32;
@@ -21,7 +21,9 @@ export function decodeKeyText(text: string, where: string): Uint8Array {
   const match = /^viaduct key 1\r?\n([0-9a-f]{64}) ([0-9a-f]{8})\r?\n?$/.exec(text);
   const seed = match === null ? undefined : unhex(match[1] as string);
   if (match === null || seed === undefined || seed.length !== SEED_BYTES) {
-    throw new ViaductError("key_file", { detail: `'${where}' is not a Viaduct key: move it away to have a new one made` });
+    throw new ViaductError("key_file", {
+      detail: `'${where}' is not a Viaduct key: move it away to have a new one made`,
+    });
   }
   if (hex(nobleProvider.sha256(seed).subarray(0, CHECK_BYTES)) !== match[2]) {
     throw new ViaductError("key_file", { detail: `'${where}' is damaged: restore it from a copy, or move it away` });

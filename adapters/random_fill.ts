@@ -4,7 +4,10 @@
  * @module
  */
 
-/** `getRandomValues` gives at most this much at once. https://www.w3.org/TR/WebCryptoAPI/#Crypto-method-getRandomValues */
+/**
+ * `getRandomValues` gives at most this much at once.
+ * https://www.w3.org/TR/WebCryptoAPI/#Crypto-method-getRandomValues
+ */
 const PORTION_BYTES = 65_536;
 
 /** Fills `out`; throws when the host has no secure source. */

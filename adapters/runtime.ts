@@ -43,12 +43,16 @@ export interface Pipe {
   readonly remoteHost: string | undefined;
   /**
    * Queues chunks in order (on a message pipe: one message each). The pipe owns the bytes from here on.
-   * Returns `false` when its buffer is above the high-water mark: wait for `onWritable` (bytes are queued all the same).
+   * Returns `false` when its buffer is above the high-water mark: wait for `onWritable` (bytes are queued all the
+   * same).
    */
   write(chunks: readonly Uint8Array[]): boolean;
   /** Bytes queued and not yet given to the operating system. */
   readonly bufferedBytes: number;
-  /** Stops and restarts reading: back-pressure to the other side. A runtime that cannot (a browser's WebSocket) ignores it. */
+  /**
+   * Stops and restarts reading: back-pressure to the other side. A runtime that cannot (a browser's WebSocket)
+   * ignores it.
+   */
   pauseReading(): void;
   resumeReading(): void;
   /** Flushes what is queued, then ends; `onClosed` follows in bounded time (5 s, then it is destroyed). */
@@ -66,7 +70,10 @@ export interface DialOptions {
 
 /** Options of `Runtime.listen`. */
 export interface ListenOptions {
-  /** WebSocket only: `Origin` values that may connect besides none and the same origin; `"*"` allows all. THREATS t-E3. */
+  /**
+   * WebSocket only: `Origin` values that may connect besides none and the same origin; `"*"` allows all. THREATS
+   * t-E3.
+   */
   readonly allowedOrigins?: readonly string[];
   /** WebSocket only: `Host` names allowed besides IP literals and `localhost`. */
   readonly allowedHosts?: readonly string[];
@@ -128,10 +135,14 @@ export interface Runtime {
   now(): Instant;
   /** Wall-clock milliseconds since 1970, where a token or lease needs it. */
   unixMs(): number;
-  /** Calls back once after `delayMs`, clamped to [0, 2^31-1]. Does not keep the process alive by itself if `isBackground`. */
+  /**
+   * Calls back once after `delayMs`, clamped to [0, 2^31-1]. Does not keep the process alive by itself if
+   * `isBackground`.
+   */
   setTimer(callback: () => void, delayMs: number, options?: { readonly isBackground?: boolean }): Timer;
   /**
-   * Opens a pipe. Rejects with `ViaductError`: `dial_failed` (with cause), `timeout`, `unsupported`, `permission`, or the
+   * Opens a pipe. Rejects with `ViaductError`: `dial_failed` (with cause), `timeout`, `unsupported`, `permission`, or
+   * the
    * signal's reason. `handler` is called only after the promise resolved.
    */
   dial(address: Address, handler: PipeHandler, options?: DialOptions): Promise<Pipe>;

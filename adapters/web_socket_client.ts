@@ -141,7 +141,10 @@ export function dialWebSocketClient(address: Address, handler: PipeHandler, opti
       reject(error);
     };
     const onAbort = (): void => fail(abortReason(signal as AbortSignal));
-    const timer = setTimeout(() => fail(new ViaductError("timeout", { detail: url })), options.timeoutMs ?? DIAL_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => fail(new ViaductError("timeout", { detail: url })),
+      options.timeoutMs ?? DIAL_TIMEOUT_MS,
+    );
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
@@ -149,7 +152,8 @@ export function dialWebSocketClient(address: Address, handler: PipeHandler, opti
     };
     signal?.addEventListener("abort", onAbort, { once: true });
     // Browsers do not say why: a page must not learn about other hosts.
-    socket.onerror = () => fail(new ViaductError("dial_failed", { detail: `${url}: connection refused or not allowed` }));
+    socket.onerror = () =>
+      fail(new ViaductError("dial_failed", { detail: `${url}: connection refused or not allowed` }));
     socket.onclose = () => fail(new ViaductError("dial_failed", { detail: `${url}: closed` }));
     socket.onopen = () => {
       settle();

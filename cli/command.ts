@@ -5,8 +5,8 @@
  */
 
 import type { Node, NodeOptions } from "../adapters/api/types.ts";
-import type { Flags, Settings } from "./settings.ts";
 import { loadRuntimeEntry } from "./runtime_entry.ts";
+import type { Flags, Settings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a command is run with. */

@@ -1,7 +1,8 @@
 /**
  * Files of `file/1` on this machine's disk.
  *
- * The invariant to hold: what arrives is written aside (`NAME.part`) and becomes `NAME` only when its hash was right; an
+ * The invariant to hold: what arrives is written aside (`NAME.part`) and becomes `NAME` only when its hash was right;
+ * an
  * existing file is never overwritten.
  *
  * @module
@@ -59,7 +60,8 @@ export async function openSource(path: string): Promise<OpenSource> {
         if (now.size !== facts.size || now.mtimeMs !== facts.mtimeMs) {
           throw new ViaductError("file_changed", { detail: `'${path}' was written to while it was sent` });
         }
-        if (now.nlink === 0) throw new ViaductError("file_missing", { detail: `'${path}' was deleted while it was sent` });
+        if (now.nlink === 0)
+          throw new ViaductError("file_missing", { detail: `'${path}' was deleted while it was sent` });
         return buffer.subarray(0, count);
       } catch (error) {
         throw fileFailure(error, path);
@@ -70,7 +72,11 @@ export async function openSource(path: string): Promise<OpenSource> {
 }
 
 /** Opens the place where a file goes, with what an earlier try of the same transfer left there. */
-export async function openSink(directory: string, facts: FileFacts, name?: string): Promise<FileSink & { path: string }> {
+export async function openSink(
+  directory: string,
+  facts: FileFacts,
+  name?: string,
+): Promise<FileSink & { path: string }> {
   const path = join(directory, name ?? facts.name);
   const part = `${path}.part`;
   const note = `${path}.part.id`;
@@ -140,7 +146,8 @@ async function moveTo(part: string, path: string): Promise<void> {
     await rm(part);
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === "EEXIST") throw new ViaductError("file_io", { detail: `'${path}' exists already; what arrived is '${part}'` });
+    if (code === "EEXIST")
+      throw new ViaductError("file_io", { detail: `'${path}' exists already; what arrived is '${part}'` });
     // File systems without hard links.
     await rename(part, path);
   }
@@ -152,7 +159,8 @@ export function fileFailure(error: unknown, path: string): ViaductError {
   const { code } = error as { code?: string };
   const detail = `'${path}': ${error instanceof Error ? error.message : String(error)}`;
   if (code === "ENOENT") return new ViaductError("file_missing", { cause: error, detail: `'${path}'` });
-  if (code === "ENOSPC" || code === "EDQUOT") return new ViaductError("disk_full", { cause: error, detail: `'${path}'` });
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new ViaductError("disk_full", { cause: error, detail: `'${path}'` });
   if (code === "EACCES" || code === "EPERM") return new ViaductError("permission", { cause: error, detail });
   return new ViaductError("file_io", { cause: error, detail });
 }

@@ -103,7 +103,9 @@ function showFailure(error: unknown, command: Command, isJson: boolean, signal: 
   if (signal.aborted) return 130;
   if (error instanceof ViaductError) {
     process.stderr.write(
-      isJson ? `${JSON.stringify({ error: error.code, message: error.message })}\n` : `${error.message} [${error.code}]\n`,
+      isJson
+        ? `${JSON.stringify({ error: error.code, message: error.message })}\n`
+        : `${error.message} [${error.code}]\n`,
     );
     return 1;
   }

@@ -5,8 +5,9 @@
  * @module
  */
 
-export { type CloseOptions, Session, type SessionOptions } from "./connection/session.ts";
+export { Session } from "./connection/session.ts";
 export * from "./connection/session_defaults.ts";
+export type { CloseOptions, SessionOptions } from "./connection/session_options.ts";
 export type * from "./connection/session_types.ts";
 export * from "./crypto/base32.ts";
 export { equalBytes } from "./crypto/constant_time.ts";
@@ -18,15 +19,15 @@ export * from "./crypto/provider.ts";
 export * from "./crypto/ticket.ts";
 export * from "./error.ts";
 export * from "./machine.ts";
-export { DEFAULT_ENDPOINT_LIMITS } from "./node/endpoint_defaults.ts";
 export { Endpoint } from "./node/endpoint.ts";
+export { DEFAULT_ENDPOINT_LIMITS } from "./node/endpoint_defaults.ts";
 export type * from "./node/endpoint_types.ts";
-export { DEFAULT_NODE_LIMITS } from "./node/node_defaults.ts";
 export { NodeMachine } from "./node/node.ts";
+export { DEFAULT_NODE_LIMITS } from "./node/node_defaults.ts";
 export type * from "./node/node_types.ts";
 export { relayExtensions } from "./node/relay_extensions.ts";
-export { DEFAULT_RELAY_CONFIG } from "./relay/relay_defaults.ts";
 export { Relay, type RelayOptions } from "./relay/relay.ts";
+export { DEFAULT_RELAY_CONFIG } from "./relay/relay_defaults.ts";
 export type * from "./relay/relay_types.ts";
 export { PackageDecoder } from "./wire/decoder.ts";
 export * from "./wire/package.ts";

@@ -52,7 +52,9 @@ export interface FileFacts {
 
 /** Where a file is read from. */
 export interface FileSource extends FileFacts {
-  /** Up to `length` bytes at `offset`; fewer only at the end. Rejects with `file_missing`, `file_changed`, `file_io`. */
+  /**
+   * Up to `length` bytes at `offset`; fewer only at the end. Rejects with `file_missing`, `file_changed`, `file_io`.
+   */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -99,7 +101,11 @@ export interface TransferOptions {
 }
 
 /** Offers a file on a stream that this end opened, and sends it as far as the taker lacks it. */
-export async function offerFile(stream: Stream, source: FileSource, options: TransferOptions = {}): Promise<FileResult> {
+export async function offerFile(
+  stream: Stream,
+  source: FileSource,
+  options: TransferOptions = {},
+): Promise<FileResult> {
   await stream.send({ op: "offer", id: source.id, name: source.name, size: source.size });
   const incoming = records(stream, options.signal);
   const answer = await nextRecord(incoming);
@@ -111,11 +117,15 @@ export async function offerFile(stream: Stream, source: FileSource, options: Tra
 export async function readFileRequest(
   stream: Stream,
   signal?: AbortSignal,
-): Promise<{ request: FileFacts & { readonly op: "offer" } | { readonly op: "get"; readonly offset: number }; rest: FileRecords }> {
+): Promise<{
+  request: (FileFacts & { readonly op: "offer" }) | { readonly op: "get"; readonly offset: number };
+  rest: FileRecords;
+}> {
   const rest = records(stream, signal);
   const first = await nextRecord(rest);
   if (first.op === "offer") return { request: { op: "offer", ...parseFacts(first) }, rest };
-  if (first.op === "get") return { request: { op: "get", offset: numberOf(first.offset, Number.MAX_SAFE_INTEGER) }, rest };
+  if (first.op === "get")
+    return { request: { op: "get", offset: numberOf(first.offset, Number.MAX_SAFE_INTEGER) }, rest };
   throw new ViaductError("message_invalid", { detail: "file/1 begins with offer or get" });
 }
 

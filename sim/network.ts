@@ -7,8 +7,8 @@
  * @module
  */
 
-import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
 import type { Machine } from "../core/machine.ts";
+import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
 import { SimRandom } from "./random.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -72,10 +72,7 @@ export class SimHost {
   #timerAt = Number.POSITIVE_INFINITY;
   #isPumping = false;
 
-  constructor(
-    network: SimNetwork,
-    options: { name: string; kind: "bytes" | "messages"; machine: SimMachine },
-  ) {
+  constructor(network: SimNetwork, options: { name: string; kind: "bytes" | "messages"; machine: SimMachine }) {
     this.#network = network;
     this.name = options.name;
     this.kind = options.kind;

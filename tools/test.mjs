@@ -33,13 +33,17 @@ const node = process.execPath;
 const bin = (name) => join(ROOT, "node_modules", ".bin", name);
 const tsx = ["--import", "tsx"];
 const files = testFiles("test").filter((file) => values.filter === undefined || file.includes(values.filter));
-const suite = files.filter((file) => !file.startsWith(join("test", "browser")) && !file.startsWith(join("test", "node_only")));
+const suite = files.filter(
+  (file) => !file.startsWith(join("test", "browser")) && !file.startsWith(join("test", "node_only")),
+);
 const nodeOnly = files.filter((file) => file.startsWith(join("test", "node_only")));
 const browser = files.filter((file) => file.startsWith(join("test", "browser")));
 
 /** Checks count one each; suites count their tests. */
 const steps = [
-  ...["core", "adapters", "cli", "test"].map((name) => check(`types:${name}`, bin("tsc"), ["-p", join("tools", "types", `${name}.json`)])),
+  ...["core", "adapters", "cli", "test"].map((name) =>
+    check(`types:${name}`, bin("tsc"), ["-p", join("tools", "types", `${name}.json`)]),
+  ),
   check("style", bin("biome"), ["check", "--error-on-warnings", "."]),
   check("tidy", node, [...tsx, "tools/tidy.ts"]),
   check("manifests", node, [...tsx, "tools/check_manifests.ts"]),
@@ -69,14 +73,21 @@ for (const step of steps) {
   if (values.quick === true && !QUICK.test(step.name)) continue;
   await runStep(step);
 }
-const missing = ["node20", "node24", "deno", "bun"].filter((name) => values.quick !== true && runtimes[name] === undefined);
+const missing = ["node20", "node24", "deno", "bun"].filter(
+  (name) => values.quick !== true && runtimes[name] === undefined,
+);
 if (missing.length > 0) process.stdout.write(`Not to be had on this machine: ${missing.join(", ")}\n`);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
 process.stdout.write(`${totals.passed} passed, ${totals.failed} failed${skipped}\n`);
 process.exit(totals.failed > 0 ? 1 : 0);
 
 function check(name, command, args) {
-  return { name, command, args, count: ({ code }) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 }) };
+  return {
+    name,
+    command,
+    args,
+    count: ({ code }) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 }),
+  };
 }
 
 function suites() {
@@ -89,15 +100,26 @@ function suites() {
   const node20 = runtimes.node20 ?? (own === 20 ? node : undefined);
   const node24 = runtimes.node24 ?? (own >= 24 ? node : undefined);
   if (node20 !== undefined) {
-    list.push({ name: "suite:node20", command: node20, args: [...tsx, ...nodeArgs, ...suite, ...nodeOnly], count: countTap });
+    list.push({
+      name: "suite:node20",
+      command: node20,
+      args: [...tsx, ...nodeArgs, ...suite, ...nodeOnly],
+      count: countTap,
+    });
   }
-  if (node24 !== undefined) list.push({ name: "suite:node24", command: node24, args: [...nodeArgs, ...suite], count: countTap });
+  if (node24 !== undefined)
+    list.push({ name: "suite:node24", command: node24, args: [...nodeArgs, ...suite], count: countTap });
   if (runtimes.deno !== undefined) {
     const args = ["test", "--allow-all", "--no-check", "--reporter=tap", ...suite];
     list.push({ name: "suite:deno", command: runtimes.deno, args, count: countDeno });
   }
   if (runtimes.bun !== undefined) {
-    list.push({ name: "suite:bun", command: runtimes.bun, args: ["test", "--timeout", "120000", ...suite.map((file) => `./${file}`)], count: countBun });
+    list.push({
+      name: "suite:bun",
+      command: runtimes.bun,
+      args: ["test", "--timeout", "120000", ...suite.map((file) => `./${file}`)],
+      count: countBun,
+    });
   }
   if (browser.length > 0) {
     list.push({

@@ -28,7 +28,10 @@ const BANNED_IN_CORE: readonly (readonly [RegExp, string])[] = [
   [/\b(async|await)\b/, "core never waits: give an event"],
   [/\bPromise\b/, "core never waits: give an event"],
   [/\bSymbol\.asyncIterator\b/, "core never waits: give an event"],
-  [/\b(globalThis|setTimeout|setInterval|queueMicrotask|performance\.now|process\.|Buffer\.|Deno\.|Bun\.)\b/, "no runtime in core"],
+  [
+    /\b(globalThis|setTimeout|setInterval|queueMicrotask|performance\.now|process\.|Buffer\.|Deno\.|Bun\.)\b/,
+    "no runtime in core",
+  ],
   [/\bMath\.(pow|exp|cbrt|log)\b/, "engines may approximate it: use whole numbers"],
   [/\bprivate\s+\w/, "use a # field"],
 ];
@@ -55,7 +58,9 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
 
 const FORBIDDEN_WORDS = /\b(TODO|FIXME|XXX|HACK)\b/;
 // Written so that this file does not hold what it looks for.
-const FORBIDDEN_PLACES = new RegExp(`(^|[^a-z.])/(${["wo", "rk"].join("")}|${["fa", "rm"].join("")})/|${["npm", "js"].join("")}\\.org`);
+const FORBIDDEN_PLACES = new RegExp(
+  `(^|[^a-z.])/(${["wo", "rk"].join("")}|${["fa", "rm"].join("")})/|${["npm", "js"].join("")}\\.org`,
+);
 
 /** Checks one file's text. `file` is relative to the project's folder, with `/`. */
 export function checkFile(file: string, text: string): Finding[] {
@@ -67,7 +72,8 @@ export function checkFile(file: string, text: string): Finding[] {
   if (!/^[a-z0-9_.]+\.(ts|mjs)$/.test(name)) report(1, "File names are snake_case");
   if (/^(utils?|helpers?|common)\b/.test(name)) report(1, "A file is named after what it holds");
   const lines = text.split("\n");
-  if (lines.length > FILE_LINES_MAX) report(lines.length, `A file has at most ${FILE_LINES_MAX} lines: one file, one idea`);
+  if (lines.length > FILE_LINES_MAX)
+    report(lines.length, `A file has at most ${FILE_LINES_MAX} lines: one file, one idea`);
   if (!/^(#!.*\n)?\/\*\*[\s\S]*?@module/.test(text)) report(1, "A file opens with what it is: /** … @module */");
   const isCore = file.startsWith("core/");
   lines.forEach((line, index) => {
@@ -101,13 +107,19 @@ function checkImport(file: string, target: string, report: (message: string) => 
   const path = normalize(join(dirname(file), target)).replaceAll("\\", "/");
   const [targetFolder, targetLayer] = path.split("/") as [string, string];
   const allowed = FOLDERS[folder];
-  if (allowed !== undefined && targetFolder !== folder && FOLDERS[targetFolder] !== undefined && !allowed.includes(targetFolder)) {
+  if (
+    allowed !== undefined &&
+    targetFolder !== folder &&
+    FOLDERS[targetFolder] !== undefined &&
+    !allowed.includes(targetFolder)
+  ) {
     report(`${folder} does not import ${targetFolder}`);
   }
   if (folder !== "core" || targetFolder !== "core" || file === "core/mod.ts") return;
   const layer = file.split("/")[1] as string;
   if (LAYERS[layer] === undefined || LAYERS[targetLayer] === undefined || layer === targetLayer) return;
-  if (!(LAYERS[layer] as readonly string[]).includes(targetLayer)) report(`core/${layer} does not import core/${targetLayer}`);
+  if (!(LAYERS[layer] as readonly string[]).includes(targetLayer))
+    report(`core/${layer} does not import core/${targetLayer}`);
 }
 
 /** A line without comments and texts, as far as one line tells. */

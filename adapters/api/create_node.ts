@@ -57,5 +57,8 @@ export async function loadIdentity(runtime: Runtime, options: Pick<NodeOptions, 
     return identityFromSeed(seed, runtime.crypto);
   }
   if (runtime.keys === undefined) throw new ViaductError("key_file", { detail: `${runtime.name} has no key store` });
-  return identityFromSeed(await runtime.keys.loadOrCreate(identity.store, (out) => runtime.random(out)), runtime.crypto);
+  return identityFromSeed(
+    await runtime.keys.loadOrCreate(identity.store, (out) => runtime.random(out)),
+    runtime.crypto,
+  );
 }

@@ -4,8 +4,10 @@
  * @module
  */
 
-import { DEFAULT_RELAY_CONFIG } from "../../core/relay/relay_defaults.ts";
+import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
+import type { RegistryConfig } from "../../core/relay/registry_types.ts";
 import { Relay as RelayMachine } from "../../core/relay/relay.ts";
+import { DEFAULT_RELAY_CONFIG } from "../../core/relay/relay_defaults.ts";
 import type {
   ClassLimits,
   DrainOptions,
@@ -14,8 +16,6 @@ import type {
   RelayStats,
   Topology,
 } from "../../core/relay/relay_types.ts";
-import type { RegistryConfig } from "../../core/relay/registry_types.ts";
-import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { environmentOf, loadIdentity } from "./create_node.ts";
 import { NodeHandle } from "./node.ts";

@@ -17,9 +17,11 @@ import type { NodeMachine } from "../../core/node/node.ts";
 import type { ConnectTarget, NodeEvent as MachineEvent, RelayId } from "../../core/node/node_types.ts";
 import { parseProtocolText } from "../../core/node/protocol_name.ts";
 import { formatAddress, parseAddress } from "../address.ts";
-import { Driver, type Drivable } from "../driver.ts";
+import { type Drivable, Driver } from "../driver.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { ValueCodec } from "../value_codec.ts";
+import { LoopbackPeer } from "./loopback_peer.ts";
+import { MessageInbox } from "./message_inbox.ts";
 import { PeerHandle } from "./peer.ts";
 import type { StreamHandle } from "./stream.ts";
 import { parseRelay, parseTarget } from "./target.ts";
@@ -66,13 +68,6 @@ export interface NodeParts<Extra> {
   readonly onExtra?: (event: MachineEvent | Extra) => event is Extra;
 }
 
-interface MessageReader {
-  readonly topic: string | undefined;
-  readonly queue: ItemQueue<Message & { readonly size: number; readonly session: SessionId }>;
-}
-
-type QueuedMessage = Message & { readonly size: number; readonly session: SessionId };
-
 /** A node. */
 export class NodeHandle<Extra = never> implements Node {
   readonly id: NodeId;
@@ -89,9 +84,9 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #dials = new Map<DialId, Deferred<PeerHandle>>();
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #responders = new Map<string, RequestHandler>();
-  readonly #messageReaders = new Set<MessageReader>();
-  /** Messages that nobody reads yet. */
-  readonly #unread: QueuedMessage[] = [];
+  readonly #inbox = new MessageInbox((session, size) =>
+    this.command((machine, now) => machine.releaseMessage(session, size, now)),
+  );
   readonly #eventReaders = new Set<ItemQueue<NodeEvent>>();
   readonly #presenceReaders = new Set<ItemQueue<PresenceEvent>>();
   readonly #relays = new Map<RelayId, RelayStatus>();
@@ -218,11 +213,13 @@ export class NodeHandle<Extra = never> implements Node {
     const texts = typeof protocol === "string" ? [protocol] : protocol;
     const parsed = texts.map((text) => {
       const result = parseProtocolText(text);
-      if (result === undefined || result.name === "") throw new TypeError(`Cannot handle protocol as '${text}' is not of the form name/1`);
+      if (result === undefined || result.name === "")
+        throw new TypeError(`Cannot handle protocol as '${text}' is not of the form name/1`);
       return result;
     });
     const name = parsed[0]?.name ?? "";
-    if (parsed.some((other) => other.name !== name)) throw new TypeError("Cannot handle protocols of several names by one handler");
+    if (parsed.some((other) => other.name !== name))
+      throw new TypeError("Cannot handle protocols of several names by one handler");
     if (this.#handlers.has(name)) throw new TypeError(`Cannot handle protocol as '${name}' is handled already`);
     const versions = parsed.map((result) => result.version);
     const streamsPerPeerMax = options.streamsPerPeerMax ?? STREAMS_PER_PEER_MAX;
@@ -244,27 +241,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   messages(options: { readonly topic?: string; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Message> {
-    const reader: MessageReader = {
-      topic: options.topic,
-      queue: new ItemQueue<QueuedMessage>({
-        signal: options.signal,
-        onTake: (message) => this.#release(message),
-        onClosed: () => {
-          this.#messageReaders.delete(reader);
-          for (let left = reader.queue.dropOldest(); left !== undefined; left = reader.queue.dropOldest()) this.#release(left);
-        },
-      }),
-    };
-    this.#messageReaders.add(reader);
-    for (let index = 0; index < this.#unread.length; ) {
-      const message = this.#unread[index] as QueuedMessage;
-      if (reader.topic === undefined || reader.topic === message.topic) {
-        this.#unread.splice(index, 1);
-        reader.queue.push(message);
-      } else index++;
-    }
-    if (this.#isMachineClosed) reader.queue.end();
-    return reader.queue;
+    return this.#inbox.read(options, this.#isMachineClosed);
   }
 
   async send(target: Target | Peer, value: Value, options: SendOptions = {}): Promise<void> {
@@ -562,24 +539,7 @@ export class NodeHandle<Extra = never> implements Node {
       return;
     }
     const { from, topic, session } = event;
-    this.#deliver({ from, topic, value, session, size: event.bytes.length });
-  }
-
-  #deliver(message: QueuedMessage): void {
-    const readers = [...this.#messageReaders].filter(({ topic }) => topic === undefined || topic === message.topic);
-    if (readers.length === 0) {
-      this.#unread.push(message);
-      return;
-    }
-    // Credit is given back by the first reader only, so that each byte counts once.
-    readers.forEach(({ queue }, index) => {
-      queue.push(index === 0 ? message : { ...message, size: 0 });
-    });
-  }
-
-  #release(message: QueuedMessage): void {
-    if (message.size === 0 || message.session === 0) return;
-    this.command((machine, now) => machine.releaseMessage(message.session, message.size, now));
+    this.#inbox.deliver({ from, topic, value, session, size: event.bytes.length });
   }
 
   async #answer(peer: PeerHandle, event: Extract<MachineEvent, { type: "request" }>): Promise<void> {
@@ -647,7 +607,7 @@ export class NodeHandle<Extra = never> implements Node {
     if (target instanceof PeerHandle) return target;
     const parsed = parseTarget(target as Target, this.runtime.crypto);
     if (parsed.id === this.id) {
-      this.#loopback ??= new LoopbackPeer(this, (message) => this.#deliver(message), this.#responders);
+      this.#loopback ??= new LoopbackPeer(this, (message) => this.#inbox.deliver(message), this.#responders);
       return this.#loopback;
     }
     const known = parsed.id === undefined ? undefined : this.#byId.get(parsed.id);
@@ -693,14 +653,20 @@ export class NodeHandle<Extra = never> implements Node {
     this.#isMachineClosed = true;
     this.#driver[Symbol.dispose]();
     for (const peer of [...this.#bySession.values()]) {
-      peer.onClosed({ type: "closed", code, applicationCode: undefined, reason: this.#closeInfo.reason, isRemote: false });
+      peer.onClosed({
+        type: "closed",
+        code,
+        applicationCode: undefined,
+        reason: this.#closeInfo.reason,
+        isRemote: false,
+      });
     }
     this.#bySession.clear();
     this.#byId.clear();
     const error = new ViaductError(code);
     for (const dial of this.#dials.values()) dial.reject(error);
     this.#dials.clear();
-    for (const { queue } of [...this.#messageReaders]) queue.end();
+    this.#inbox.end();
     for (const queue of [...this.#eventReaders]) queue.end();
     for (const queue of [...this.#presenceReaders]) queue.end();
     this.#ready.reject(error);
@@ -709,45 +675,6 @@ export class NodeHandle<Extra = never> implements Node {
 
   #requireOpen(): void {
     if (this.#closing !== undefined || this.#driver.isDisposed) throw new ViaductError("closed");
-  }
-}
-
-/** A node talking to itself: values are encoded and decoded, so that the receiver has a copy of its own. */
-class LoopbackPeer {
-  readonly #node: NodeHandle<never>;
-  readonly #deliver: (message: QueuedMessage) => void;
-  readonly #responders: ReadonlyMap<string, RequestHandler>;
-
-  constructor(
-    node: unknown,
-    deliver: (message: QueuedMessage) => void,
-    responders: ReadonlyMap<string, RequestHandler>,
-  ) {
-    this.#node = node as NodeHandle<never>;
-    this.#deliver = deliver;
-    this.#responders = responders;
-  }
-
-  #copy(value: Value): Value {
-    return this.#node.codec.decode(this.#node.codec.encode(value, this.#node.limits.messageBytesMax));
-  }
-
-  async send(value: Value, options: SendOptions = {}): Promise<void> {
-    const from = this as unknown as Peer;
-    this.#deliver({ from, topic: options.topic ?? "", value: this.#copy(value), session: 0, size: 0 });
-  }
-
-  async request(name: string, value: Value, options: WaitOptions = {}): Promise<Value> {
-    const handler = this.#responders.get(name);
-    if (handler === undefined) throw new ViaductError("unknown_protocol", { detail: `Nothing responds to '${name}'` });
-    const controller = new AbortController();
-    const peer = this as unknown as Peer;
-    const answer = Promise.resolve(handler(this.#copy(value), { peer, signal: controller.signal }));
-    return this.#copy(await waitFor(answer, options, this.#node.runtime, () => controller.abort()));
-  }
-
-  get id(): NodeId {
-    return this.#node.id;
   }
 }
 

@@ -15,7 +15,7 @@ import { errorCodeOfStreamCode, streamCodeOf } from "../../core/node/stream_code
 import { readVarint, varintBytes, varintBytesAt, writeVarint } from "../../core/wire/varint.ts";
 import type { PeerHandle } from "./peer.ts";
 import type { Peer, Stream, Value, WaitOptions } from "./types.ts";
-import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
+import { type Deferred, deferred, waitFor } from "./waiting.ts";
 
 const EMPTY: Bytes = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
@@ -90,7 +90,8 @@ export class StreamHandle implements Stream {
 
   write(bytes: Uint8Array): Promise<void> {
     if (this.#sendError !== undefined) return Promise.reject(this.#sendError);
-    if (!this.#canSend || this.#isFinished) return Promise.reject(new ViaductError("closed", { detail: "Not writable" }));
+    if (!this.#canSend || this.#isFinished)
+      return Promise.reject(new ViaductError("closed", { detail: "Not writable" }));
     if (this.#writeTail === undefined) {
       const taken = this.#peer.node.write(this.#peer.session, this.id, bytes);
       if (taken === bytes.length) return DONE;
@@ -285,7 +286,8 @@ export class StreamHandle implements Stream {
         const size = readVarint(held, 0, held.length);
         if (size >= 0) {
           const header = varintBytesAt(held, 0);
-          if (size > node.limits.messageBytesMax) throw new ViaductError("message_too_large", { detail: `${size} bytes` });
+          if (size > node.limits.messageBytesMax)
+            throw new ViaductError("message_too_large", { detail: `${size} bytes` });
           if (held.length >= header + size) {
             const value = node.codec.decode(held.subarray(header, header + size));
             held = held.subarray(header + size);

@@ -5,9 +5,9 @@
  */
 
 import { decodeNodeId } from "../../core/crypto/identity.ts";
+import type { CryptoProvider } from "../../core/crypto/provider.ts";
 import { decodeTicket, TICKET_PREFIX } from "../../core/crypto/ticket.ts";
 import { ViaductError } from "../../core/error.ts";
-import type { CryptoProvider } from "../../core/crypto/provider.ts";
 import type { ConnectTarget, RelayTarget } from "../../core/node/node_types.ts";
 import { parseAddress } from "../address.ts";
 import type { Target } from "./types.ts";
@@ -18,7 +18,8 @@ const NAME = /^[a-z0-9-]{3,32}$/;
 export function parseTarget(target: Target, crypto: CryptoProvider): ConnectTarget {
   if (typeof target !== "string") {
     const { id, name, addresses = [], relays = [] } = target;
-    if (id !== undefined && decodeNodeId(id, crypto) === undefined) throw new ViaductError("id_invalid", { detail: id });
+    if (id !== undefined && decodeNodeId(id, crypto) === undefined)
+      throw new ViaductError("id_invalid", { detail: id });
     return {
       ...(id === undefined ? {} : { id: id.toLowerCase() }),
       ...(name === undefined ? {} : { name }),

@@ -15,7 +15,10 @@ import type { Bytes } from "../../core/machine.ts";
 /** A node's id: its Ed25519 public key as 56 characters of lower-case base32 with a checksum. */
 export type NodeId = string;
 
-/** Any value that MessagePack can carry: null, booleans, numbers, strings, `Uint8Array`, arrays, plain objects, `Date`. */
+/**
+ * Any value that MessagePack can carry: null, booleans, numbers, strings, `Uint8Array`, arrays, plain objects,
+ * `Date`.
+ */
 export type Value = unknown;
 
 /** Waits that can be given up. */
@@ -26,10 +29,18 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
 }
 
-/** Where to connect: a ticket (`via1…`), a node id, a name known to a relay, an address (`tcp://…`, `ws://…`), or parts. */
+/**
+ * Where to connect: a ticket (`via1…`), a node id, a name known to a relay, an address (`tcp://…`, `ws://…`), or
+ * parts.
+ */
 export type Target =
   | string
-  | { readonly id?: NodeId; readonly name?: string; readonly addresses?: readonly string[]; readonly relays?: readonly string[] };
+  | {
+      readonly id?: NodeId;
+      readonly name?: string;
+      readonly addresses?: readonly string[];
+      readonly relays?: readonly string[];
+    };
 
 /** How a session or stream ended. As `WebTransportCloseInfo`, with the stable code beside it. */
 export interface CloseInfo {
@@ -70,7 +81,8 @@ export interface Limits {
 /** Options of `createNode`. All are optional. */
 export interface NodeOptions {
   /**
-   * Who the node is: a 32-byte seed, or the name of a key in the runtime's key store (a file path in Node, Deno and Bun,
+   * Who the node is: a 32-byte seed, or the name of a key in the runtime's key store (a file path in Node, Deno and
+   * Bun,
    * an IndexedDB key in a browser; made when missing). Left out, the node is anonymous: a fresh key in memory only.
    */
   readonly identity?: Uint8Array | { readonly store: string };
@@ -87,7 +99,10 @@ export interface NodeOptions {
   /** Bytes shown to a peer before it accepts the session: at most 200. */
   readonly initMessage?: Uint8Array;
   /** Decides whether a new session from outside is accepted. Left out, all are. */
-  readonly accept?: (request: { readonly id: NodeId | undefined; readonly initMessage: Uint8Array | undefined }) => boolean;
+  readonly accept?: (request: {
+    readonly id: NodeId | undefined;
+    readonly initMessage: Uint8Array | undefined;
+  }) => boolean;
   /** Silence after which a PING is sent; 0 turns it off. 15,000. */
   readonly keepAliveMs?: number;
   /** A session with nothing heard on any path for this long loses its paths. 30,000. */
@@ -103,7 +118,10 @@ export interface NodeOptions {
 export type StreamHandler = (stream: Stream, peer: Peer) => void | Promise<void>;
 
 /** A handler of incoming requests: its value is the answer; a thrown error answers `request_failed`. */
-export type RequestHandler = (value: Value, context: { readonly peer: Peer; readonly signal: AbortSignal }) => Value | Promise<Value>;
+export type RequestHandler = (
+  value: Value,
+  context: { readonly peer: Peer; readonly signal: AbortSignal },
+) => Value | Promise<Value>;
 
 /** A message that arrived. */
 export interface Message {
@@ -194,7 +212,9 @@ export interface Node extends AsyncDisposable {
   respond(name: string, handler: RequestHandler): Disposable;
   /** Messages to this node, in order for each peer. A slow reader stops the senders, nothing is lost. */
   messages(options?: { readonly topic?: string; readonly signal?: AbortSignal }): AsyncIterableIterator<Message>;
-  /** Sends a message to a connected or connectable node; resolves when it is queued in full. Sending to oneself works. */
+  /**
+   * Sends a message to a connected or connectable node; resolves when it is queued in full. Sending to oneself works.
+   */
   send(target: Target | Peer, value: Value, options?: SendOptions): Promise<void>;
   request(target: Target | Peer, name: string, value: Value, options?: WaitOptions): Promise<Value>;
   /** Sends to every connected peer that the filter takes; tells how many. */
@@ -299,7 +319,9 @@ export interface StreamBase {
 /** The sending half. */
 export interface SendStream extends StreamBase {
   readonly writable: WritableStream<Uint8Array>;
-  /** Writes without WHATWG stream machinery; resolves when there is room for more (back-pressure), not when delivered. */
+  /**
+   * Writes without WHATWG stream machinery; resolves when there is room for more (back-pressure), not when delivered.
+   */
   write(bytes: Uint8Array): Promise<void>;
   /** Sends one value as a MessagePack message with its length in front, for `messages()` of the other side. */
   send(value: Value): Promise<void>;

@@ -83,7 +83,9 @@ export class ItemQueue<Item> implements AsyncIterableIterator<Item> {
   readonly #onClosed: (() => void) | undefined;
 
   /** `onTake` is told of each item that the reader takes, `onClosed` that the reader has left. */
-  constructor(options: { onTake?: (item: Item) => void; onClosed?: () => void; signal?: AbortSignal | undefined } = {}) {
+  constructor(
+    options: { onTake?: (item: Item) => void; onClosed?: () => void; signal?: AbortSignal | undefined } = {},
+  ) {
     this.#onTake = options.onTake;
     this.#onClosed = options.onClosed;
     const { signal } = options;

@@ -28,7 +28,9 @@ export const keyDatabase: KeyStore = {
 function open(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
-      reject(new ViaductError("key_file", { cause, detail: "IndexedDB is not available: a private window, or blocked" }));
+      reject(
+        new ViaductError("key_file", { cause, detail: "IndexedDB is not available: a private window, or blocked" }),
+      );
     };
     try {
       const request = indexedDB.open(DATABASE, 1);

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { AeadKey, CipherName, CryptoProvider } from "../../core/crypto/provider.ts";
 import { nobleProvider } from "../../core/crypto/noble_provider.ts";
+import type { AeadKey, CipherName, CryptoProvider } from "../../core/crypto/provider.ts";
 import { nodeProvider } from "../node/crypto.ts";
 
 /** The provider of Bun. */

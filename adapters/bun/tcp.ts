@@ -197,7 +197,8 @@ export async function dialBunTcp(address: Address, handler: PipeHandler, options
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
     const socket = await Promise.race([connecting, givenUp]);
-    const pipe = (socket.data.pipe ??= new BunTcpPipe(socket, formatAddress(address)));
+    const pipe = socket.data.pipe ?? new BunTcpPipe(socket, formatAddress(address));
+    socket.data.pipe = pipe;
     pipe.start(handler);
     return pipe;
   } catch (error) {

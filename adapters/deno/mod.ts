@@ -9,10 +9,10 @@ import { createRelayOn, type RelayHandle, type RelayOptions } from "../api/creat
 import type { Node, NodeOptions } from "../api/types.ts";
 import { denoRuntime } from "./runtime.ts";
 
+export { ERRORS, type ErrorCode, ViaductError } from "../../core/error.ts";
 export type { RelayHandle, RelayOptions } from "../api/create_relay.ts";
-export type * from "../api/types.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
-export { type ErrorCode, ERRORS, ViaductError } from "../../core/error.ts";
+export type * from "../api/types.ts";
 export { denoRuntime } from "./runtime.ts";
 
 /** Makes a node. It needs `--allow-net` for the hosts that it listens on and dials. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createServer, connect, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
 import { abortReason, systemFailure } from "../failure.ts";

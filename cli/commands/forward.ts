@@ -1,11 +1,14 @@
-/** `viaduct forward`: exposes a local TCP port to whoever holds the ticket, and reaches it from the other side. @module */
+/**
+ * `viaduct forward`: exposes a local TCP port to whoever holds the ticket, and reaches it from the other side.
+ * @module
+ */
 
 import { connect, createServer, type Socket } from "node:net";
 import type { Peer, Stream } from "../../adapters/api/types.ts";
-import { ViaductError } from "../../core/error.ts";
 import { systemFailure } from "../../adapters/failure.ts";
+import { ViaductError } from "../../core/error.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, untilInterrupted, UsageError } from "../command.ts";
+import { startNode, UsageError, untilInterrupted } from "../command.ts";
 
 const FORWARD_PROTOCOL = "forward/1";
 

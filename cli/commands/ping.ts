@@ -33,7 +33,9 @@ TARGET is a ticket, a node id, a name at a relay, or an address.
       });
     }
     const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
-    terminal.note(`min ${Math.min(...times).toFixed(2)} / mean ${mean.toFixed(2)} / max ${Math.max(...times).toFixed(2)} ms`);
+    terminal.note(
+      `min ${Math.min(...times).toFixed(2)} / mean ${mean.toFixed(2)} / max ${Math.max(...times).toFixed(2)} ms`,
+    );
     await peer.close();
   },
 };

@@ -4,13 +4,7 @@ import { resolve } from "node:path";
 import type { Node } from "../../adapters/api/types.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { FileResult } from "../../protocols/file.ts";
-import {
-  acceptOffer,
-  FILE_PROTOCOL,
-  getFile,
-  readFileRequest,
-  refuseFile,
-} from "../../protocols/file.ts";
+import { acceptOffer, FILE_PROTOCOL, getFile, readFileRequest, refuseFile } from "../../protocols/file.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { startNode, untilInterrupted } from "../command.ts";
 import { keptBytes, nativeHasher, openSink } from "../file_on_disk.ts";
@@ -130,14 +124,18 @@ async function takeOffers(context: CommandContext, directory: string): Promise<v
       await refuseFile(stream, "This node takes files and sends none");
       return;
     }
-    terminal.note(`${peer.name ?? peer.id ?? "An anonymous node"} sends ${request.name} (${formatBytes(request.size)})`);
+    terminal.note(
+      `${peer.name ?? peer.id ?? "An anonymous node"} sends ${request.name} (${formatBytes(request.size)})`,
+    );
     try {
       const sink = await openSink(directory, request);
       const onProgress = terminal.progress.bind(terminal);
       const result = await acceptOffer(stream, rest, request, sink, { signal, onProgress, hasher: nativeHasher });
       terminal.result(`Received ${result.name}, SHA-256 ${result.sha256}`, { ...result, path: sink.path });
     } catch (error) {
-      terminal.note(`The transfer of ${request.name} stopped: ${error instanceof Error ? error.message : String(error)}`);
+      terminal.note(
+        `The transfer of ${request.name} stopped: ${error instanceof Error ? error.message : String(error)}`,
+      );
       throw error;
     }
   });

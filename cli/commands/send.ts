@@ -58,7 +58,11 @@ async function serveFile(context: CommandContext, path: string): Promise<void> {
     try {
       await using source = await openSource(path);
       const onProgress = terminal.progress.bind(terminal);
-      const result = await answerGet(stream, rest, source, request.offset, { signal, onProgress, hasher: nativeHasher });
+      const result = await answerGet(stream, rest, source, request.offset, {
+        signal,
+        onProgress,
+        hasher: nativeHasher,
+      });
       terminal.result(`Sent ${result.name}, SHA-256 ${result.sha256}`, { ...result });
       if (flags.keep !== true) onDone();
     } catch (error) {

@@ -56,13 +56,6 @@ export interface AckFrame {
 /** Takes decoded frames. Byte fields are views into the package, which the sink owns. */
 export interface FrameSink {
   onAckFrame(ack: AckFrame): void;
-  onStreamFrame(stream: StreamId, offset: number, bytes: Bytes, isFin: boolean): void;
-  onResetStreamFrame(stream: StreamId, code: number, finalSize: number): void;
-  onStopSendingFrame(stream: StreamId, code: number): void;
-  /** The `max…` methods return whether the frame moved anything. */
-  onMaxDataFrame(max: number): boolean;
-  onMaxStreamDataFrame(stream: StreamId, max: number): boolean;
-  onMaxStreamsFrame(isUnidirectional: boolean, max: number): boolean;
   onPathChallengeFrame(data: Uint8Array): void;
   onPathResponseFrame(data: Uint8Array): void;
   onPathAbandonFrame(path: number): void;
@@ -70,6 +63,16 @@ export interface FrameSink {
   onCloseFrame(wireCode: number, applicationCode: number | undefined, reason: string): void;
   /** A frame that moves nothing: a budget of them is allowed. THREATS t-C16. */
   onIdleFrame(): void;
+}
+
+/** Takes the frames of streams. The `max…` methods return whether the frame moved anything. */
+export interface StreamFrameSink {
+  onStream(stream: StreamId, offset: number, bytes: Bytes, isFin: boolean): void;
+  onResetStream(stream: StreamId, code: number, finalSize: number): void;
+  onStopSending(stream: StreamId, code: number): void;
+  onMaxData(max: number): boolean;
+  onMaxStreamData(stream: StreamId, max: number): boolean;
+  onMaxStreams(isUnidirectional: boolean, max: number): boolean;
 }
 
 /** Makes a frame to be reused by `parseFrames`. */
@@ -82,12 +85,12 @@ export function emptyAckFrame(): AckFrame {
  *
  * @throws {ProtocolError} On the first frame that is not valid.
  */
-export function parseFrames(reader: Reader, sink: FrameSink, ack: AckFrame): number {
+export function parseFrames(reader: Reader, sink: FrameSink, streams: StreamFrameSink, ack: AckFrame): number {
   let flags = 0;
   while (!reader.isAtEnd) {
     const type = reader.u8();
     if (type >= FRAME_STREAM && type < FRAME_STREAM + 8) {
-      flags |= parseStream(type, reader, sink);
+      flags |= parseStream(type, reader, sink, streams);
       continue;
     }
     switch (type) {
@@ -113,19 +116,19 @@ export function parseFrames(reader: Reader, sink: FrameSink, ack: AckFrame): num
         return flags; // Nothing after it counts.
       }
       default:
-        flags |= parseControl(type, reader, sink);
+        flags |= parseControl(type, reader, sink, streams);
     }
   }
   return flags;
 }
 
-function parseStream(type: number, reader: Reader, sink: FrameSink): number {
+function parseStream(type: number, reader: Reader, sink: FrameSink, streams: StreamFrameSink): number {
   const stream = reader.varint();
   const offset = (type & STREAM_OFFSET_BIT) !== 0 ? reader.varint() : 0;
   const bytes = (type & STREAM_LENGTH_BIT) !== 0 ? reader.bytes(reader.varint()) : reader.rest();
   const isFin = (type & STREAM_FIN_BIT) !== 0;
   if (bytes.length === 0 && !isFin) sink.onIdleFrame();
-  sink.onStreamFrame(stream, offset, bytes as Bytes, isFin);
+  streams.onStream(stream, offset, bytes as Bytes, isFin);
   return isFin ? ACK_ELICITING | ACK_AT_ONCE : ACK_ELICITING;
 }
 
@@ -150,26 +153,26 @@ function parseAck(reader: Reader, ack: AckFrame): void {
   }
 }
 
-function parseControl(type: number, reader: Reader, sink: FrameSink): number {
+function parseControl(type: number, reader: Reader, sink: FrameSink, streams: StreamFrameSink): number {
   switch (type) {
     case FRAME_PING:
       sink.onIdleFrame();
       return ACK_ELICITING | ACK_AT_ONCE;
     case FRAME_RESET_STREAM:
-      sink.onResetStreamFrame(reader.varint(), reader.varint(), reader.varint());
+      streams.onResetStream(reader.varint(), reader.varint(), reader.varint());
       return ACK_ELICITING;
     case FRAME_STOP_SENDING:
-      sink.onStopSendingFrame(reader.varint(), reader.varint());
+      streams.onStopSending(reader.varint(), reader.varint());
       return ACK_ELICITING;
     case FRAME_MAX_DATA:
-      if (!sink.onMaxDataFrame(reader.varint())) sink.onIdleFrame();
+      if (!streams.onMaxData(reader.varint())) sink.onIdleFrame();
       return ACK_ELICITING;
     case FRAME_MAX_STREAM_DATA:
-      if (!sink.onMaxStreamDataFrame(reader.varint(), reader.varint())) sink.onIdleFrame();
+      if (!streams.onMaxStreamData(reader.varint(), reader.varint())) sink.onIdleFrame();
       return ACK_ELICITING;
     case FRAME_MAX_STREAMS_BIDIRECTIONAL:
     case FRAME_MAX_STREAMS_UNIDIRECTIONAL:
-      if (!sink.onMaxStreamsFrame(type === FRAME_MAX_STREAMS_UNIDIRECTIONAL, reader.varint())) sink.onIdleFrame();
+      if (!streams.onMaxStreams(type === FRAME_MAX_STREAMS_UNIDIRECTIONAL, reader.varint())) sink.onIdleFrame();
       return ACK_ELICITING;
     case FRAME_STREAM_DATA_BLOCKED:
       reader.varint();

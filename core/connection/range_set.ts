@@ -2,7 +2,8 @@
  * A set of whole numbers kept as sorted, disjoint, half-open ranges: acknowledged and lost stream offsets, received
  * package numbers.
  *
- * The invariant to hold: ranges are ascending, never empty, never touching. Appending at the end, the usual case, is O(1).
+ * The invariant to hold: ranges are ascending, never empty, never touching. Appending at the end, the usual case, is
+ * O(1).
  *
  * @module
  */

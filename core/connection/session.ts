@@ -24,6 +24,7 @@ import { EventQueue } from "./event_queue.ts";
 import type { AckFrame, FrameSink } from "./frame_parser.ts";
 import { ACK_AT_ONCE, ACK_ELICITING, emptyAckFrame, parseFrames } from "./frame_parser.ts";
 import { CHALLENGE_BYTES } from "./frame_types.ts";
+import { IdleBudget } from "./idle_budget.ts";
 import { PackageBuilder } from "./package_builder.ts";
 import type { ProtectedHeader } from "./package_protection.ts";
 import {
@@ -37,6 +38,8 @@ import type { AckSink, SentPackage } from "./path.ts";
 import { Path } from "./path.ts";
 import { choosePath } from "./path_choice.ts";
 import { ReliableRecovery } from "./recovery.ts";
+import type { CloseOptions, SessionOptions } from "./session_options.ts";
+import { type GonePaths, sessionStats } from "./session_stats.ts";
 import type {
   PathFacts,
   PathId,
@@ -53,32 +56,9 @@ import type {
 } from "./session_types.ts";
 import { StreamTable } from "./stream_table.ts";
 
-/** Frames that move nothing which a peer may send in ten seconds. THREATS t-C16. */
-const IDLE_FRAMES_MAX = 1000;
-const IDLE_FRAMES_WINDOW_MS = 10_000;
 /** A session that the peer closed lets the application read what had arrived for this long. PROTOCOL §6.5. */
 const LINGER_MS = 30_000;
 const PLAINTEXT_BYTES_MAX: number = PACKAGE_BYTES_MAX - PROTECTION_BYTES_MAX;
-
-/** What makes a session. */
-export interface SessionOptions {
-  readonly role: Role;
-  readonly secrets: SessionSecrets;
-  readonly config: SessionConfig;
-  /** What the peer offered; bounded by `boundedParameters` before. */
-  readonly remote: TransportParameters;
-  /** Path 0: the pipe that the handshake ran on. */
-  readonly firstPath: PathFacts;
-  /** 64 KiB to build packages in; may be shared by sessions that are polled one after another. */
-  readonly scratch?: Uint8Array;
-}
-
-/** Ends a session on this side. */
-export interface CloseOptions {
-  readonly code: ErrorCode;
-  readonly applicationCode?: number;
-  readonly reason?: string;
-}
 
 /** A session. */
 export class Session implements Machine<SessionInput, SessionOutput, SessionEvent>, FrameSink, AckSink {
@@ -113,15 +93,13 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   #suspendedAt: Instant = NEVER;
   #resumeBy: Instant = NEVER;
   #nextPingToken = 1;
-  #idleFrames = 0;
-  #idleFramesSince: Instant;
+  readonly #idleBudget: IdleBudget;
   #closing: CloseOptions | undefined;
   #lingerUntil: Instant = NEVER;
   /** Paths that still have to carry the CLOSE frame. */
   readonly #closeOn = new Set<Path>();
   #packagesRejected = 0;
-  #bytesSentOnGonePaths = 0;
-  #bytesReceivedOnGonePaths = 0;
+  readonly #gone: GonePaths = { bytesSent: 0, bytesReceived: 0 };
 
   constructor(options: SessionOptions, env: Environment, now: Instant) {
     this.role = options.role;
@@ -154,7 +132,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#nextPathId = options.role === "initiator" ? 2 : 1;
     this.#peerPathFloor = options.role === "initiator" ? 1 : 2;
     this.#isKeepingAlive = options.config.keepAliveMs > 0;
-    this.#lastActivityAt = this.#idleFramesSince = now;
+    this.#lastActivityAt = now;
+    this.#idleBudget = new IdleBudget(now);
     this.#paths.set(0, this.#newPath(0, options.firstPath, "active", now));
   }
 
@@ -188,7 +167,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#current = path;
     try {
       this.#reader.reset(plaintext);
-      const flags = parseFrames(this.#reader, this, this.#ack);
+      const flags = parseFrames(this.#reader, this, this.#streams, this.#ack);
       const bytes = input.package.end - input.package.start;
       path.onReceived(packageNumber, bytes, (flags & ACK_ELICITING) !== 0, (flags & ACK_AT_ONCE) !== 0, now);
     } catch (error) {
@@ -389,36 +368,21 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     return this.#streams.size;
   }
 
-  /** Until when a session without a path waits; `NEVER` while it has one. */
-  get resumeBy(): Instant {
-    return this.#resumeBy;
-  }
-
   /** Bytes of the largest datagram that the peer takes. */
   get datagramBytesMax(): number {
     return Math.min(this.#remote.datagramBytesMax, PLAINTEXT_BYTES_MAX - 8);
   }
 
   stats(): SessionStats {
-    let bytesSent = this.#bytesSentOnGonePaths;
-    let bytesReceived = this.#bytesReceivedOnGonePaths;
-    const paths = [...this.#paths.values()].map((path) => path.stats());
-    for (const path of paths) {
-      bytesSent += path.bytesSent;
-      bytesReceived += path.bytesReceived;
-    }
-    return {
+    return sessionStats({
       cipher: this.#cipher,
-      paths,
-      streamsOpen: this.#streams.size,
-      bytesSent,
-      bytesReceived,
-      datagramsSent: this.#datagrams.sent,
-      datagramsReceived: this.#datagrams.received,
-      datagramsDropped: this.#datagrams.dropped,
+      paths: [...this.#paths.values()].map((path) => path.stats()),
+      gone: this.#gone,
+      streams: this.#streams,
+      datagrams: this.#datagrams,
       rekeys: this.#send.rekeys,
       packagesRejected: this.#packagesRejected,
-    };
+    });
   }
 
   // Frames of the package being handled. Called by the parser only.
@@ -438,30 +402,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
         this.#events.push({ type: "pong", token: frame.token, rttMs: now - sent.sentAt, path: path.id });
       }
     }
-  }
-
-  onStreamFrame(stream: StreamId, offset: number, bytes: Bytes, isFin: boolean): void {
-    this.#streams.onStream(stream, offset, bytes, isFin);
-  }
-
-  onResetStreamFrame(stream: StreamId, code: number, finalSize: number): void {
-    this.#streams.onResetStream(stream, code, finalSize);
-  }
-
-  onStopSendingFrame(stream: StreamId, code: number): void {
-    this.#streams.onStopSending(stream, code);
-  }
-
-  onMaxDataFrame(max: number): boolean {
-    return this.#streams.onMaxData(max);
-  }
-
-  onMaxStreamDataFrame(stream: StreamId, max: number): boolean {
-    return this.#streams.onMaxStreamData(stream, max);
-  }
-
-  onMaxStreamsFrame(isUnidirectional: boolean, max: number): boolean {
-    return this.#streams.onMaxStreams(isUnidirectional, max);
   }
 
   onPathChallengeFrame(data: Uint8Array): void {
@@ -510,14 +450,10 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   onIdleFrame(): void {
-    if (this.#now - this.#idleFramesSince >= IDLE_FRAMES_WINDOW_MS) {
-      this.#idleFrames = 0;
-      this.#idleFramesSince = this.#now;
-    }
-    if (++this.#idleFrames > IDLE_FRAMES_MAX) {
-      throw new ProtocolError("protocol_violation", "Too many frames that move nothing were sent");
-    }
+    this.#idleBudget.spend(this.#now);
   }
+
+  // Packages and paths.
 
   #pollClose(now: Instant): SessionOutput | undefined {
     for (const path of this.#closeOn) {
@@ -529,8 +465,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     }
     return undefined;
   }
-
-  // Paths.
 
   get #resumeWindowMs(): number {
     return Math.min(this.#config.resumeWindowMs, this.#remote.resumeWindowMs);
@@ -553,7 +487,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     // A peer that roams leaves paths behind that are dead without our knowing: the one silent for longest goes.
     while (this.#paths.size >= this.#pathsMax) {
       const paths = [...this.#paths.values()];
-      this.#dropPath(paths.reduce((a, b) => (b.lastReceivedAt < a.lastReceivedAt ? b : a)), "limit", now);
+      this.#dropPath(
+        paths.reduce((a, b) => (b.lastReceivedAt < a.lastReceivedAt ? b : a)),
+        "limit",
+        now,
+      );
     }
     const path = this.#newPath(id, facts, "active", now);
     this.#paths.set(id, path);
@@ -579,8 +517,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     path.state = "closed";
     this.#paths.delete(path.id);
     this.#closeOn.delete(path);
-    this.#bytesSentOnGonePaths += path.bytesSent;
-    this.#bytesReceivedOnGonePaths += path.bytesReceived;
+    this.#gone.bytesSent += path.bytesSent;
+    this.#gone.bytesReceived += path.bytesReceived;
     if (this.#state === "closing") {
       if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
       return;

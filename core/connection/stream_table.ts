@@ -11,6 +11,7 @@
 import { ProtocolError } from "../error.ts";
 import type { Bytes } from "../machine.ts";
 import type { ControlFrame, ControlNumbers } from "./control_frames.ts";
+import type { StreamFrameSink } from "./frame_parser.ts";
 import type { ReadResult, Role, SessionConfig, SessionEvent, StreamId, TransportParameters } from "./session_types.ts";
 import type { Stream } from "./stream.ts";
 import { ReceiveHalf, SendHalf } from "./stream.ts";
@@ -59,7 +60,7 @@ export interface StreamTableOptions {
 }
 
 /** The streams of one session. */
-export class StreamTable implements ControlNumbers {
+export class StreamTable implements ControlNumbers, StreamFrameSink {
   readonly #config: SessionConfig;
   readonly #remote: TransportParameters;
   readonly #emit: (event: SessionEvent) => void;
@@ -425,7 +426,8 @@ export class StreamTable implements ControlNumbers {
     const index = Math.floor(id / 4);
     const kind = (id & UNIDIRECTIONAL_BIT) === 0 ? 0 : 1;
     if ((id & 1) !== this.#peerBit) {
-      if (index >= this.#own[kind].next) throw new ProtocolError("stream_state", "A frame is for a stream never opened");
+      if (index >= this.#own[kind].next)
+        throw new ProtocolError("stream_state", "A frame is for a stream never opened");
       return undefined;
     }
     if (kind === 1 && half === "send") throw new ProtocolError("stream_state", "A frame is for the wrong direction");

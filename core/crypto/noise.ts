@@ -56,7 +56,8 @@ export class NoiseHandshake {
   /** Throws `RangeError` or `TypeError` on a pattern that does not exist or lacks a key: the caller's mistakes. */
   constructor(options: NoiseOptions) {
     const pattern = handshakePattern(options.pattern);
-    if (pattern === undefined) throw new RangeError(`Cannot use pattern '${options.pattern}' as it is not in the table`);
+    if (pattern === undefined)
+      throw new RangeError(`Cannot use pattern '${options.pattern}' as it is not in the table`);
     this.#pattern = pattern;
     this.#isInitiator = options.role === "initiator";
     this.#crypto = options.crypto;
@@ -166,7 +167,8 @@ export class NoiseHandshake {
   }
 
   #ownStatic(): DhKeyPair {
-    if (this.#static === undefined) throw new TypeError(`Cannot use pattern '${this.#pattern.name}' without a static key`);
+    if (this.#static === undefined)
+      throw new TypeError(`Cannot use pattern '${this.#pattern.name}' without a static key`);
     return this.#static;
   }
 

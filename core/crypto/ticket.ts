@@ -49,7 +49,8 @@ export interface Ticket {
 /** Writes a ticket. Throws `RangeError` when it says more than a ticket may. */
 export function encodeTicket(ticket: Ticket, crypto: CryptoProvider): string {
   const id = decodeNodeId(ticket.id, crypto);
-  if (id === undefined) throw new RangeError(`Cannot write a ticket as 'id' is not valid: current value is '${ticket.id}'`);
+  if (id === undefined)
+    throw new RangeError(`Cannot write a ticket as 'id' is not valid: current value is '${ticket.id}'`);
   if (ticket.addresses.length > ADDRESSES_MAX || ticket.relays.length > RELAYS_MAX) {
     throw new RangeError(`Cannot write a ticket with more than ${ADDRESSES_MAX} addresses or ${RELAYS_MAX} relays`);
   }

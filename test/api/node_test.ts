@@ -61,7 +61,8 @@ for (const address of ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"]) {
     await withPair(
       async ({ server, peer }) => {
         server.handle("echo/1", async (stream) => {
-          for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) await stream.write(bytes);
+          for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read())
+            await stream.write(bytes);
           await stream.finish();
         });
         const stream = await peer.open("echo/1");
@@ -225,7 +226,9 @@ test("api: an anonymous client shows no key, the wrong id is refused, a banned o
     break;
   }
   assert.equal(seen?.id, undefined);
-  await assert.rejects(other.connect({ id: other.id, addresses: server.addresses }), { code: /handshake_failed|identity/ });
+  await assert.rejects(other.connect({ id: other.id, addresses: server.addresses }), {
+    code: /handshake_failed|identity/,
+  });
   server.ban(other.id);
   const refused = await other.connect(server.ticket()).then(
     (peer) => peer.closed.then((info) => info.code),

@@ -4,9 +4,9 @@
  * @module
  */
 
+import { Session } from "../../../core/connection/session.ts";
 import { DEFAULT_SESSION_CONFIG, transportParametersOf } from "../../../core/connection/session_defaults.ts";
 import type { PathId, PathKind, SessionConfig, SessionEvent } from "../../../core/connection/session_types.ts";
-import { Session } from "../../../core/connection/session.ts";
 import type { Environment } from "../../../core/machine.ts";
 import { decodePackage } from "../../../core/wire/package.ts";
 import { testEnvironment } from "../test_environment.ts";

@@ -7,9 +7,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
 import { NoiseHandshake } from "../../../core/crypto/noise.ts";
 import { handshakePattern, patternNames } from "../../../core/crypto/noise_patterns.ts";
-import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
 import { CipherState } from "../../../core/crypto/symmetric_state.ts";
 
 interface Vector {
