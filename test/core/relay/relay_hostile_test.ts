@@ -287,12 +287,14 @@ test("a flood of circuits is refused, and the client cut off when it goes on", (
     versions: [1],
     metadata: encodeCircuitMetadata({ type: "targetId", key: target.identity.publicKey }),
   });
-  for (let index = 0; index < 3000; index++) {
+  const streams: number[] = [];
+  for (let index = 0; index < 3000 && hostile.closedWith === undefined; index++) {
     const stream = hostile.endpoint.openStream(hostile.session, {}, world.now);
     if (stream === undefined) break;
     hostile.write(stream, header);
-    world.run(20);
-    hostile.read(stream);
+    streams.push(stream);
+    world.run(10);
+    if (streams.length > 10) hostile.read(streams.shift() as number);
     hostile.endpoint.reset(hostile.session, stream, 0, world.now);
     hostile.endpoint.stop(hostile.session, stream, 0, world.now);
   }
