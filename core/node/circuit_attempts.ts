@@ -187,7 +187,9 @@ export class CircuitAttempts {
 
   /** The target's relays first, then those that this node is registered with. */
   #candidates(attempt: Attempt): Set<RelayLink> {
-    const links = [...this.#host.relays.links()].filter((link) => link.id === undefined || link.id !== attempt.target.id);
+    const links = [...this.#host.relays.links()].filter(
+      (link) => link.id === undefined || link.id !== attempt.target.id,
+    );
     const isNamed = (link: RelayLink): boolean =>
       attempt.target.relays.some(
         (relay) =>
@@ -235,7 +237,9 @@ export class CircuitAttempts {
 /** What the end of a circuit means to the one who wanted a session by it. */
 function failureOfCircuit(code: ErrorCode, target: CircuitTarget): Failure {
   if (code === "not_here" && target.id === undefined) return { code: "unknown_name", detail: target.name ?? "" };
-  return code === "closed" ? { code: "handshake_failed", detail: "The other side closed the circuit" } : { code, detail: "" };
+  return code === "closed"
+    ? { code: "handshake_failed", detail: "The other side closed the circuit" }
+    : { code, detail: "" };
 }
 
 /** Whether a relay may be there in a moment. */

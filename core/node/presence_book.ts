@@ -19,8 +19,14 @@ const NODES_PER_RELAY_MAX = 4096;
 /** Names that are remembered of nodes, present or not. */
 const NAMES_MAX = 4096;
 
-/** Controls, and marks that turn the direction of what follows: they have no place in one line about a node. */
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Marks that turn the direction of what follows, and separators of lines: as controls, no place in one line. */
+const MARKS: readonly (readonly [number, number])[] = [
+  [0x00, 0x1f],
+  [0x7f, 0x9f],
+  [0x200e, 0x200f],
+  [0x2028, 0x202e],
+  [0x2066, 0x2069],
+];
 
 /** A change for the application. */
 export interface PresenceNews {
@@ -112,7 +118,7 @@ export class PresenceBook {
     }
     if (known === undefined && list.nodes.size >= NODES_PER_RELAY_MAX) return;
     list.named?.add(id);
-    const about = change.about.replace(UNPRINTABLE, "\ufffd");
+    const about = printable(change.about);
     if (known?.name === name && known.about === about && known.joinedAtUnixMs === joinedAtUnixMs) return;
     const isNew = !this.#isElsewhere(list, id);
     const node: PresenceNode = { id, name, about, joinedAtUnixMs };
@@ -130,4 +136,14 @@ export class PresenceBook {
     for (const other of this.#lists.values()) if (other !== list && other.nodes.has(id)) return true;
     return false;
   }
+}
+
+/** A text without what would move a cursor or turn a line: each such character becomes U+FFFD. */
+function printable(text: string): string {
+  let out = "";
+  for (const character of text) {
+    const code = character.charCodeAt(0);
+    out += MARKS.some(([first, last]) => code >= first && code <= last) ? "\ufffd" : character;
+  }
+  return out;
 }

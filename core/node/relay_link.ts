@@ -410,7 +410,8 @@ export class RelayLink {
       if (now < this.#drain.until) {
         const { earliestAt } = this.#drain;
         const spread = Math.min(DRAIN_PAUSE_MS_MAX, this.#drain.until - earliestAt);
-        pauseMs = Math.max(0, earliestAt - now) + Math.min(pauseMs, spread * (0.5 + this.#host.internals.env.jitter() / 2));
+        pauseMs =
+          Math.max(0, earliestAt - now) + Math.min(pauseMs, spread * (0.5 + this.#host.internals.env.jitter() / 2));
       } else this.#drain = undefined;
     }
     this.#wakeAt = now + pauseMs;
@@ -446,10 +447,7 @@ export class RelayLink {
     this.#emit("registered", { name: this.#name as string, token: (this.#token as Uint8Array).slice() as Bytes });
   }
 
-  #emit(
-    state: RelayEvent["state"],
-    facts: Pick<RelayEvent, "name" | "token" | "error" | "retryInMs"> = {},
-  ): void {
+  #emit(state: RelayEvent["state"], facts: Pick<RelayEvent, "name" | "token" | "error" | "retryInMs"> = {}): void {
     this.#host.internals.emit({
       type: "relay",
       relay: this.relay,

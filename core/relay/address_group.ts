@@ -29,7 +29,10 @@ export function addressGroup(host: string | undefined): string {
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
     return addressGroup(`${high >>> 8}.${high & 0xff}.${low >>> 8}.${low & 0xff}`); // RFC 4291 §2.5.5.2
   }
-  return `${groups.slice(0, PREFIX_GROUPS).map((group) => group.toString(16)).join(":")}::/64`;
+  return `${groups
+    .slice(0, PREFIX_GROUPS)
+    .map((group) => group.toString(16))
+    .join(":")}::/64`;
 }
 
 /** The host of an address such as `tcp://192.0.2.7:1234` or `ws://[::1]:80/path`, or `undefined` when it has none. */

@@ -15,13 +15,14 @@ import { ERRORS } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { NodeMachine } from "../node/node.ts";
+import type { NodeStreamEvent } from "../node/node_types.ts";
 import {
   CIRCUIT_PROTOCOL,
   decodeCircuitMetadata,
   encodeCircuitMetadata,
   RELAY_PROTOCOL_VERSION,
 } from "../node/relay_codec.ts";
-import { streamCodeOf } from "../node/stream_code.ts";
+import { errorCodeOfStreamCode, streamCodeOf } from "../node/stream_code.ts";
 import { LOOPBACK_GROUP } from "./address_group.ts";
 import type { Copying } from "./circuit.ts";
 import { Circuit } from "./circuit.ts";
@@ -132,24 +133,29 @@ export class CircuitTable {
 
   // Events of the streams.
 
-  onReadable(circuit: Circuit, peer: RelayPeer, stream: StreamId, now: Instant): void {
-    this.#run(circuit.copyingFrom(peer.session, stream), now);
-  }
-
-  onWritable(circuit: Circuit, peer: RelayPeer, stream: StreamId, now: Instant): void {
-    this.#run(circuit.copyingTo(peer.session, stream), now);
-  }
-
-  /** The other side of a stream reads no more, refused it, or it is over. */
-  onGone(circuit: Circuit, code: ErrorCode, now: Instant): void {
-    this.#close(circuit, code, now);
-  }
-
-  /** A stream of a circuit ended in both directions. */
-  onStreamClosed(circuit: Circuit, peer: RelayPeer, stream: StreamId, now: Instant): void {
-    peer.ends.delete(stream);
-    if (circuit.forward.isEnded && circuit.backward.isEnded) this.#forget(circuit, "closed", now);
-    else this.#close(circuit, "closed", now);
+  onStreamEvent(circuit: Circuit, peer: RelayPeer, event: NodeStreamEvent, now: Instant): void {
+    const { stream } = event;
+    switch (event.type) {
+      case "readable":
+        this.#run(circuit.copyingFrom(peer.session, stream), now);
+        return;
+      case "writable":
+        this.#run(circuit.copyingTo(peer.session, stream), now);
+        return;
+      case "stopped":
+        this.#close(circuit, errorCodeOfStreamCode(event.applicationCode) ?? "closed", now);
+        return;
+      case "streamRefused":
+        // THREATS t-F8: whoever does not want it is not here. Whoever took it and gave it up is another matter.
+        this.#close(circuit, event.code === "closed" ? "closed" : "not_here", now);
+        return;
+      case "streamClosed":
+        peer.ends.delete(stream);
+        if (circuit.forward.isEnded && circuit.backward.isEnded) this.#forget(circuit, "closed", now);
+        else this.#close(circuit, "closed", now);
+        return;
+      default:
+    }
   }
 
   /** A client is no longer one. */
@@ -182,12 +188,7 @@ export class CircuitTable {
   }
 
   /** Whom a circuit is for, or why there is none. */
-  #targetOf(
-    peer: RelayPeer,
-    metadata: Uint8Array,
-    isDraining: boolean,
-    now: Instant,
-  ): RelayClient | CircuitRefusal {
+  #targetOf(peer: RelayPeer, metadata: Uint8Array, isDraining: boolean, now: Instant): RelayClient | CircuitRefusal {
     const { client: source } = peer;
     const { config, clients, env } = this.#host;
     if (isDraining) return "going_away";

@@ -141,7 +141,11 @@ export class Clients {
   register(peer: RelayPeer, record: RegisterRecord, isDraining: boolean, now: Instant): void {
     const refusal = this.#refusalOf(peer, isDraining, now);
     if (refusal !== undefined) {
-      this.tell(peer, { type: "refused", wireCode: ERRORS[refusal.code].wire, retryAfterMs: refusal.retryAfterMs }, now);
+      this.tell(
+        peer,
+        { type: "refused", wireCode: ERRORS[refusal.code].wire, retryAfterMs: refusal.retryAfterMs },
+        now,
+      );
       return;
     }
     const id = peer.id as NodeId;
@@ -151,7 +155,11 @@ export class Clients {
     if (older !== undefined && older.peer !== peer) this.unregister(older.peer, "replaced", now);
     const outcome = this.registry.register({ id, name: record.name, token: record.token, group }, now);
     if (outcome.type === "refused") {
-      this.tell(peer, { type: "refused", wireCode: ERRORS[outcome.code].wire, retryAfterMs: outcome.retryAfterMs }, now);
+      this.tell(
+        peer,
+        { type: "refused", wireCode: ERRORS[outcome.code].wire, retryAfterMs: outcome.retryAfterMs },
+        now,
+      );
       return;
     }
     this.#hasRegistryChanged = true;
@@ -325,7 +333,10 @@ export class Clients {
       group: facts.group,
       joinedAtUnixMs: this.#host.unixMsOf(now),
       quota: newQuota(limits, now),
-      opens: new TokenBucket({ perSecond: opens, burst: Math.max(opens * OPENS_BURST_SECONDS, limits.circuitsMax) }, now),
+      opens: new TokenBucket(
+        { perSecond: opens, burst: Math.max(opens * OPENS_BURST_SECONDS, limits.circuitsMax) },
+        now,
+      ),
       failures: new TokenBucket({ perSecond: failures, burst: failures * OPENS_BURST_SECONDS }, now),
       opened: new Set(),
       incoming: new Set(),

@@ -16,6 +16,8 @@ import type { Bytes, Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { LOOPBACK_GROUP } from "./address_group.ts";
 import { RateTable } from "./rate_table.ts";
+import type { SavedName } from "./registry_snapshot.ts";
+import { decodeSnapshot, encodeSnapshot } from "./registry_snapshot.ts";
 import type {
   ClientClass,
   OperatorToken,
@@ -24,8 +26,6 @@ import type {
   RegistryConfig,
   RegistryStats,
 } from "./registry_types.ts";
-import type { SavedName } from "./registry_snapshot.ts";
-import { decodeSnapshot, encodeSnapshot } from "./registry_snapshot.ts";
 import {
   canonicalName,
   makeToken,
@@ -117,7 +117,7 @@ export class Registry {
     if (request.token.length > 0) return this.#registerWithToken(request, asked, now);
     if (this.#config.admission === "token") return this.#refuse("token_refused");
     const own = this.#lastNameOf(request.id, asked);
-    if (own === undefined || own.operator !== undefined) return this.#registerNew(request, asked, now);
+    if (own === undefined || own.operator !== undefined) return this.#registerNew(request, asked);
     return this.#grant(own, request, undefined, now);
   }
 
@@ -232,12 +232,12 @@ export class Registry {
     if (asked !== undefined && !this.#entries.has(asked)) {
       const isOurs = verifyToken(this.#tokenKey, asked, token, this.#env.crypto);
       if (isOurs && this.#config.isTrustingOnRestart && !this.#reserved.has(asked)) {
-        return this.#create(request, asked, { digest, token: token.slice() }, now);
+        return this.#create(request, asked, { digest, token: token.slice() });
       }
-      if (isOurs) return this.#registerNew(request, asked, now);
+      if (isOurs) return this.#registerNew(request, asked);
     }
     // The token of another name: right, but not for this one.
-    if (owned !== undefined) return this.#registerNew(request, asked, now);
+    if (owned !== undefined) return this.#registerNew(request, asked);
     return this.#refuseToken(group, now);
   }
 
@@ -261,20 +261,19 @@ export class Registry {
     if ((this.#countByOperator.get(operator) ?? 0) >= this.#config.namesPerTokenMax) return this.#refuse("quota");
     if (known !== undefined) return this.#grant(known, request, operator, now);
     const digest = operator.digest.toLowerCase();
-    return this.#create(request, name, { digest, token: request.token.slice(), operator }, now);
+    return this.#create(request, name, { digest, token: request.token.slice(), operator });
   }
 
-  #registerNew(request: RegistrationRequest, asked: string | undefined, now: Instant): RegistrationOutcome {
+  #registerNew(request: RegistrationRequest, asked: string | undefined): RegistrationOutcome {
     const name = this.#config.allowChosenNames ? asked : undefined;
     if (name !== undefined && (this.#reserved.has(name) || this.#entries.has(name))) return this.#refuse("name_taken");
-    return this.#create(request, name, undefined, now);
+    return this.#create(request, name, undefined);
   }
 
   #create(
     request: RegistrationRequest,
     asked: string | undefined,
     given: { readonly digest: string; readonly token: Bytes; readonly operator?: OperatorToken } | undefined,
-    now: Instant,
   ): RegistrationOutcome {
     const { id, group } = request;
     if (given?.operator === undefined && this.#isGroupFull(group)) return this.#refuse("quota");

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, hexToBytes } from "../crypto/hex.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import { NODE_ID_LENGTH } from "../crypto/identity.ts";
 import { ProtocolError } from "../error.ts";

@@ -21,12 +21,13 @@ import { NodeMachine } from "../node/node.ts";
 import type { NodeConfig, NodeEvent, NodeStreamEvent } from "../node/node_types.ts";
 import type { ControlRecord } from "../node/relay_codec.ts";
 import { CIRCUIT_PROTOCOL, encodeControlRecord, RELAY_PROTOCOL, RELAY_PROTOCOL_VERSION } from "../node/relay_codec.ts";
-import { errorCodeOfStreamCode, streamCodeOf } from "../node/stream_code.ts";
+import { streamCodeOf } from "../node/stream_code.ts";
 import { addressGroup, hostOfRemote } from "./address_group.ts";
 import { CircuitTable } from "./circuit_table.ts";
 import type { RelayPeer } from "./clients.ts";
 import { Clients, factsOf } from "./clients.ts";
 import { ControlStream } from "./control_stream.ts";
+import { relaySessionConfig } from "./relay_defaults.ts";
 import type {
   DrainOptions,
   RelayConfig,
@@ -80,7 +81,9 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     this.#now = now;
     this.#registryToldAt = now - REGISTRY_CHANGE_MS;
     this.#unixMsOffset = options.unixMs - now;
-    this.node = new NodeMachine(options.node, env, now, options.buildExtensions);
+    const { endpoint } = options.node;
+    const node = { ...options.node, endpoint: { ...endpoint, session: relaySessionConfig(endpoint.session) } };
+    this.node = new NodeMachine(node, env, now, options.buildExtensions);
     this.node.serve(RELAY_PROTOCOL, [RELAY_PROTOCOL_VERSION], { streamsPerPeerMax: CONTROLS_PER_SESSION_MAX });
     this.node.serve(CIRCUIT_PROTOCOL, [RELAY_PROTOCOL_VERSION], { streamsPerPeerMax: CIRCUITS_PER_SESSION_MAX });
     const emit = (event: RelayServerEvent): void => this.#events.push(event);
@@ -323,15 +326,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     const { stream } = event;
     const circuit = peer.ends.get(stream);
     if (circuit !== undefined) {
-      if (event.type === "readable") this.#circuits.onReadable(circuit, peer, stream, now);
-      else if (event.type === "writable") this.#circuits.onWritable(circuit, peer, stream, now);
-      else if (event.type === "streamClosed") this.#circuits.onStreamClosed(circuit, peer, stream, now);
-      else if (event.type === "stopped") {
-        this.#circuits.onGone(circuit, errorCodeOfStreamCode(event.applicationCode) ?? "closed", now);
-      } else if (event.type === "streamRefused") {
-        // THREATS t-F8: whoever does not want it is not here. One that took it and gave it up at once is another matter.
-        this.#circuits.onGone(circuit, event.code === "closed" ? "closed" : "not_here", now);
-      }
+      this.#circuits.onStreamEvent(circuit, peer, event, now);
       return true;
     }
     const { control } = peer;

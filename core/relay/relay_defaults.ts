@@ -16,7 +16,19 @@ export const DEFAULT_REGISTRY_CONFIG: RegistryConfig = Object.freeze({
   // Names under which people would look for the service itself.
   reservedNames: [
     ...["relay", "admin", "administrator", "root", "system", "viaduct", "server", "support", "operator", "moderator"],
-    ...["host", "localhost", "broadcast", "everyone", "all", "here", "anonymous", "unknown", "null", "undefined", "www"],
+    ...[
+      "host",
+      "localhost",
+      "broadcast",
+      "everyone",
+      "all",
+      "here",
+      "anonymous",
+      "unknown",
+      "null",
+      "undefined",
+      "www",
+    ],
   ],
   // A page that was closed by mistake, a laptop that slept through a meeting.
   leaseMs: { anonymous: 600_000, token: 86_400_000 },
@@ -70,16 +82,20 @@ export const DEFAULT_RELAY_CONFIG: RelayConfig = Object.freeze({
 /** How long an identity must wait that two connections fought for. THREATS t-F4. */
 export const TAKEOVER_BLOCK_MS = 60_000;
 
+/** Bytes of a circuit's stream that wait on their way into the relay, and again on their way out. */
+const CIRCUIT_WINDOW_BYTES = 512 * 1024;
+/** Bytes of all streams of a client: receivers that stall must not stop what their senders send to others. */
+const CLIENT_WINDOW_BYTES = 64 * 1024 * 1024;
+
 /**
- * The session config of a relay: `base` with windows that bound what each direction of a circuit holds, on its way in
- * and on its way out together 1 MiB.
+ * The session config of a relay: that of a node with windows that bound what each direction of a circuit holds to
+ * 1 MiB. Smaller windows stay as they are.
  */
 export function relaySessionConfig(base: SessionConfig): SessionConfig {
   return {
     ...base,
-    streamWindowBytes: 512 * 1024,
-    sendBufferBytes: 512 * 1024,
-    // Receivers that stall for a moment must not stop what their senders send to others.
-    sessionWindowBytes: Math.max(base.sessionWindowBytes, 64 * 1024 * 1024),
+    streamWindowBytes: Math.min(base.streamWindowBytes, CIRCUIT_WINDOW_BYTES),
+    sendBufferBytes: Math.min(base.sendBufferBytes, CIRCUIT_WINDOW_BYTES),
+    sessionWindowBytes: Math.max(base.sessionWindowBytes, CLIENT_WINDOW_BYTES),
   };
 }

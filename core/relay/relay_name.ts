@@ -8,9 +8,9 @@
  * @module
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { encodeBase32 } from "../crypto/base32.ts";
 import { concatBytes, equalBytes } from "../crypto/constant_time.ts";
+import { bytesToHex } from "../crypto/hex.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
 import type { Bytes } from "../machine.ts";

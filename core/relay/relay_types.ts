@@ -54,7 +54,7 @@ export interface RelayConfig {
 }
 
 /** Why a relay could not help. */
-export type CircuitRefusal = 
+export type CircuitRefusal =
   | "not_here"
   | "quota"
   | "limit"

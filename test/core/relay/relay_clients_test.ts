@@ -210,17 +210,25 @@ test("a list of who is there is bounded, and says so", () => {
   watcher.node.watchPresence(world.now);
   world.run(500);
   assert.equal([...watcher.node.presences()].length, 3);
-  assert.deepEqual(of(watcher, "presenceComplete").map((event) => event.isTruncated), [true]);
+  assert.deepEqual(
+    of(watcher, "presenceComplete").map((event) => event.isTruncated),
+    [true],
+  );
 });
 
 test("a node at two relays is told once as joined and left when it is at neither", () => {
   const world = new RelayWorld();
   const [one, two] = [world.addRelay("one"), world.addRelay("two")];
-  const [w, a] = [world.add("w", { relays: ["one", "two"] }), world.add("a", { name: "alice", relays: ["one", "two"] })];
+  const [w, a] = [
+    world.add("w", { relays: ["one", "two"] }),
+    world.add("a", { name: "alice", relays: ["one", "two"] }),
+  ];
   w.node.watchPresence(world.now);
   world.run(3_000);
   const changesOf = (): string[] =>
-    of(w, "presence").filter((event) => event.node.id === a.identity.id).map((event) => event.change);
+    of(w, "presence")
+      .filter((event) => event.node.id === a.identity.id)
+      .map((event) => event.change);
   assert.deepEqual(changesOf(), ["joined"]);
   one.host.kill();
   world.run(90_000);
@@ -290,10 +298,17 @@ test("one process is relay and node at once", () => {
   world.settle(a);
   const connected = world.connect(a, { id: relay.identity.id, addresses: ["tcp://relay:1"] });
   assert.ok(connected.type === "connected");
-  const stream = a.node.openStream(connected.session, { protocol: { name: "time", versions: [1] } }, world.now) as number;
+  const stream = a.node.openStream(
+    connected.session,
+    { protocol: { name: "time", versions: [1] } },
+    world.now,
+  ) as number;
   world.run(500);
   const opened = of(relay, "streamOpened");
-  assert.deepEqual(opened.map((event) => event.protocol), ["time/1"]);
+  assert.deepEqual(
+    opened.map((event) => event.protocol),
+    ["time/1"],
+  );
   relay.relay.node.write(opened[0]?.session as number, opened[0]?.stream as number, Uint8Array.of(7), world.now);
   world.run(500);
   const result = a.node.read(connected.session, stream);
@@ -308,7 +323,10 @@ test("closing nodes and relays leaves nothing behind", () => {
   world.join(a, b);
   a.node.close("closed", "", world.now);
   world.run(2_000);
-  assert.deepEqual({ ...a.node.stats(), dropped: {} }, { sessions: 0, pipes: 0, handshakes: 0, dials: 0, connects: 0, dropped: {} });
+  assert.deepEqual(
+    { ...a.node.stats(), dropped: {} },
+    { sessions: 0, pipes: 0, handshakes: 0, dials: 0, connects: 0, dropped: {} },
+  );
   assert.equal(a.node.pollTimeout(), Number.POSITIVE_INFINITY);
   assert.equal(relay.relay.stats().circuits, 0);
   assert.equal(relay.relay.stats().clients, 1);

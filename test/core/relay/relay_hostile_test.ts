@@ -9,12 +9,12 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { DEFAULT_SESSION_CONFIG } from "../../../core/connection/session_defaults.ts";
 import { errorCodeOfWire } from "../../../core/error.ts";
-import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type { EndpointEvent } from "../../../core/node/endpoint_types.ts";
 import {
-  ControlRecordReader,
   type ControlRecord,
+  ControlRecordReader,
   decodeControlRecord,
   encodeCircuitMetadata,
   encodeControlRecord,
@@ -225,7 +225,11 @@ test("who is not here and who does not want the circuit look alike, and asking i
 
   const codes: string[] = [];
   for (let index = 0; index < 100; index++) {
-    const next = hostile.open("viaduct.circuit", NONE, encodeCircuitMetadata({ type: "targetId", key: identityOf(7).publicKey }));
+    const next = hostile.open(
+      "viaduct.circuit",
+      NONE,
+      encodeCircuitMetadata({ type: "targetId", key: identityOf(7).publicKey }),
+    );
     world.run(50);
     codes.push(hostile.read(next).end);
   }
@@ -250,9 +254,18 @@ test("circuits of a client, to a client, between two and of an address are limit
   for (const hostile of [one, two]) hostile.register();
   const keys = targets.map((target) => target.identity.publicKey);
   const open = (who: Hostile, index: number): string => who.tryCircuit(keys[index] as Uint8Array);
-  assert.deepEqual([0, 0, 0, 0].map((index) => open(one, index)), ["open", "open", "open", "not_here"]);
-  assert.deepEqual([0, 0, 0].map((index) => open(two, index)), ["open", "open", "not_here"]);
-  assert.deepEqual([1, 1, 1, 2, 2].map((index) => open(one, index)), ["open", "open", "open", "open", "quota"]);
+  assert.deepEqual(
+    [0, 0, 0, 0].map((index) => open(one, index)),
+    ["open", "open", "open", "not_here"],
+  );
+  assert.deepEqual(
+    [0, 0, 0].map((index) => open(two, index)),
+    ["open", "open", "not_here"],
+  );
+  assert.deepEqual(
+    [1, 1, 1, 2, 2].map((index) => open(one, index)),
+    ["open", "open", "open", "open", "quota"],
+  );
   assert.equal(relay.relay.stats().circuits, 9);
   assert.deepEqual(relay.relay.stats().drops, { not_here: 2, quota: 1 });
   // A target gives up circuits over which nobody shakes hands.
@@ -269,7 +282,11 @@ test("circuits without a registration, with nonsense for a target, or of a relay
   const hostile = new Hostile(world, relay, 100);
   assert.equal(hostile.tryCircuit(target.identity.publicKey), "refused");
   hostile.register();
-  for (const metadata of [NONE, Uint8Array.of(9), encodeCircuitMetadata({ type: "source", key: hostile.key, name: "x" })]) {
+  for (const metadata of [
+    NONE,
+    Uint8Array.of(9),
+    encodeCircuitMetadata({ type: "source", key: hostile.key, name: "x" }),
+  ]) {
     const stream = hostile.open("viaduct.circuit", NONE, metadata);
     world.run(200);
     assert.equal(hostile.read(stream).end, "protocol_violation");
@@ -329,7 +346,7 @@ test("the relay's own rate holds for all clients together", () => {
   const { world } = begin({ bytesPerSecond: 500_000, burstBytes: 100_000 });
   const nodes = [1, 2, 3, 4].map((number) => world.add(`n${number}`));
   world.settle(...nodes);
-  const [a, b, c, d] = nodes as [typeof nodes[0], typeof nodes[0], typeof nodes[0], typeof nodes[0]];
+  const [a, b, c, d] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
   const transfers = [
     new Transfer(world, { from: a, to: b, sessions: world.join(a, b), bytes: 1_000_000 }),
     new Transfer(world, { from: c, to: d, sessions: world.join(c, d), bytes: 1_000_000 }),
@@ -393,7 +410,10 @@ test("a control stream that is opened anew replaces the older one, and one that 
   hostile.register("second");
   assert.equal(hostile.read(first).end, "replaced");
   assert.equal(relay.relay.stats().clients, 1);
-  assert.deepEqual(relay.relay.topology().clients.map((client) => client.name), ["second"]);
+  assert.deepEqual(
+    relay.relay.topology().clients.map((client) => client.name),
+    ["second"],
+  );
   hostile.endpoint.finish(hostile.session, hostile.control, world.now);
   world.run(500);
   assert.equal(relay.relay.stats().clients, 0);
@@ -440,6 +460,9 @@ test("the topology shows who talks with whom, with addresses but no ports", () =
   assert.deepEqual([circuits[0]?.source, circuits[0]?.target], [a.identity.id, b.identity.id]);
   assert.ok(!isTruncated);
   const events = relay.events.map((event) => event.type);
-  assert.deepEqual(events.filter((type) => type.startsWith("c")), ["clientJoined", "clientJoined", "circuitOpened"]);
+  assert.deepEqual(
+    events.filter((type) => type.startsWith("c")),
+    ["clientJoined", "clientJoined", "circuitOpened"],
+  );
   assert.ok(events.includes("registryChanged"));
 });

@@ -93,7 +93,11 @@ test("nothing of a message, a stream or a request that passes a relay can be fou
   const { left } = world.join(a, b);
   const plaintext = encodeUtf8(secret.repeat(50));
   b.node.serve("secret", [1], { streamsPerPeerMax: 1 });
-  const stream = a.node.openStream(left, { protocol: { name: "secret", versions: [1] }, metadata: encodeUtf8(secret) }, world.now);
+  const stream = a.node.openStream(
+    left,
+    { protocol: { name: "secret", versions: [1] }, metadata: encodeUtf8(secret) },
+    world.now,
+  );
   a.node.write(left, stream as number, plaintext, world.now);
   a.node.sendMessage(left, "secret", plaintext, world.now);
   a.node.sendRequest(left, "secret", plaintext, world.now);
@@ -130,7 +134,8 @@ const CHEATS: Readonly<Record<string, (from: number) => Cheat>> = {
   ],
   "repeats a chunk": (from) => (chunk) => (chunk.number === from ? [chunk.bytes, chunk.bytes] : [chunk.bytes]),
   "swallows a chunk": (from) => (chunk) => (chunk.number === from ? [] : [chunk.bytes]),
-  "swallows everything from then on": (from) => (chunk) => (chunk.number >= from && chunk.number < from + 200 ? [] : [chunk.bytes]),
+  "swallows everything from then on": (from) => (chunk) =>
+    chunk.number >= from && chunk.number < from + 200 ? [] : [chunk.bytes],
   "swaps two chunks": (from) => (chunk) => {
     if (chunk.number === from) {
       held = chunk.bytes.slice();
@@ -143,7 +148,9 @@ const CHEATS: Readonly<Record<string, (from: number) => Cheat>> = {
   },
   "puts garbage in between": (from) => (chunk) =>
     chunk.number === from ? [chunk.bytes, Uint8Array.from({ length: 100 }, () => random())] : [chunk.bytes],
-  "cuts a chunk short": (from) => (chunk) => [chunk.number === from ? chunk.bytes.subarray(0, chunk.bytes.length >> 1) : chunk.bytes],
+  "cuts a chunk short": (from) => (chunk) => [
+    chunk.number === from ? chunk.bytes.subarray(0, chunk.bytes.length >> 1) : chunk.bytes,
+  ],
 };
 
 for (const [what, makeCheat] of Object.entries(CHEATS)) {
@@ -185,7 +192,8 @@ test("a relay that joins a circuit with another node than the one asked for brin
     openStream(session === node.sessionOf(b.identity.id) ? sessionOfC : session, options, now);
   const outcome = world.connect(a, { id: b.identity.id }, { timeoutMs: 10_000 });
   assert.ok(outcome.type === "connectFailed");
-  for (const who of [b, c]) assert.equal(of(who, "peerConnected").filter((event) => event.remoteId === a.identity.id).length, 0);
+  for (const who of [b, c])
+    assert.equal(of(who, "peerConnected").filter((event) => event.remoteId === a.identity.id).length, 0);
 });
 
 test("a relay that lies about who opened a circuit deceives nobody: the handshake tells", () => {
@@ -201,7 +209,9 @@ test("a relay that lies about who opened a circuit deceives nobody: the handshak
   };
   world.join(a, b);
   assert.deepEqual(
-    of(b, "peerConnected").map((event) => event.remoteId).filter((id) => id !== relay.identity.id),
+    of(b, "peerConnected")
+      .map((event) => event.remoteId)
+      .filter((id) => id !== relay.identity.id),
     [a.identity.id],
   );
 });

@@ -55,7 +55,10 @@ for (const isStored of [true, false]) {
     assert.ok(!transfer.isDone);
     assert.equal(lastRelay(a).state, "connecting");
     world.restartRelay(relay, {}, isStored ? snapshot : undefined);
-    assert.ok(world.run(40_000, () => transfer.isDone), "The transfer did not go on");
+    assert.ok(
+      world.run(40_000, () => transfer.isDone),
+      "The transfer did not go on",
+    );
     transfer.check();
     assert.deepEqual([lastRelay(a).name, lastRelay(b).name], ["alice", "bob"]);
     assert.deepEqual([lastRelay(a).token, lastRelay(b).token], tokens);

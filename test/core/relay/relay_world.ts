@@ -16,7 +16,7 @@ import type { ConnectCommandOptions, ConnectTarget, NodeConfig, NodeEvent } from
 import { relayExtensions } from "../../../core/node/relay_extensions.ts";
 import type { RegistryConfig } from "../../../core/relay/registry_types.ts";
 import { Relay } from "../../../core/relay/relay.ts";
-import { DEFAULT_RELAY_CONFIG, relaySessionConfig } from "../../../core/relay/relay_defaults.ts";
+import { DEFAULT_RELAY_CONFIG } from "../../../core/relay/relay_defaults.ts";
 import type { RelayConfig, RelayServerEvent } from "../../../core/relay/relay_types.ts";
 import { dangerousSimEnvironments } from "../../../sim/environment.ts";
 import type { PipeModel, SimHost } from "../../../sim/network.ts";
@@ -93,7 +93,6 @@ export class RelayWorld {
 
   newRelay(identity: Identity, config: RelayWorldOptions = {}): Relay {
     const { registry, ...rest } = config;
-    const session = relaySessionConfig(DEFAULT_SESSION_CONFIG);
     return new Relay(
       {
         // All hosts of the simulation have one address.
@@ -107,7 +106,7 @@ export class RelayWorld {
             ...registry,
           },
         },
-        node: { ...this.#config(identity, {}), endpoint: { ...this.#config(identity, {}).endpoint, session } },
+        node: this.#config(identity, {}),
         unixMs: UNIX_MS + this.now,
       },
       environmentOf(this.network.random.next()),
