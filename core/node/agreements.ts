@@ -1,8 +1,9 @@
 /**
- * Agreements whose pipe died before the initiator's proof came. The initiator may think that it has a session and try
- * to resume it: its first package on another pipe is the proof then. PROTOCOL §3.6.
+ * What responders agreed on and still wait to see proved. The initiator may think that it has a session already, lose
+ * its pipe and come back on another: its first package there is the proof then. PROTOCOL §3.6.
  *
- * The invariant to hold: a fixed number is kept for a bounded time, whoever floods.
+ * The invariant to hold: of agreements that lost their pipe a fixed number is kept for a bounded time, whoever floods;
+ * the others are as many as their pipes.
  *
  * @module
  */
@@ -12,45 +13,53 @@ import { NEVER } from "../machine.ts";
 import type { Pending } from "./pending_handshake.ts";
 import { TimerHeap } from "./timer_heap.ts";
 
-/** Agreements kept; the oldest goes first. */
-const AGREEMENTS_MAX = 256;
+/** Agreements kept without a pipe; the oldest goes first. */
+const DETACHED_MAX = 256;
 
-/** Agreements without a pipe, by the connection id that a package would name. */
+/** Agreements by the connection id that a package would name. */
 export class Agreements {
-  readonly #byConnectionId = new Map<number, Pending>();
+  readonly #all = new Map<number, Pending>();
+  /** Those without a pipe, the oldest first. */
+  readonly #detached = new Set<Pending>();
   readonly #timers = new TimerHeap();
 
   get(connectionId: number): Pending | undefined {
-    return this.#byConnectionId.get(connectionId);
+    return this.#all.get(connectionId);
   }
 
-  has(pending: Pending): boolean {
-    return this.#byConnectionId.get(pending.handshake.localConnectionId) === pending;
+  isDetached(pending: Pending): boolean {
+    return this.#detached.has(pending);
   }
 
-  all(): Pending[] {
-    return [...this.#byConnectionId.values()];
+  /** Those that have no pipe. */
+  detached(): Pending[] {
+    return [...this.#detached];
   }
 
-  /** Keeps an agreement until `until`. Returns one that must go for it. */
-  add(pending: Pending, until: Instant): Pending | undefined {
-    const id = pending.handshake.localConnectionId;
-    this.#byConnectionId.set(id, pending);
-    this.#timers.set(id, until);
-    return this.#byConnectionId.size > AGREEMENTS_MAX ? this.#byConnectionId.values().next().value : undefined;
+  /** Adds one whose pipe is there. */
+  add(pending: Pending): void {
+    this.#all.set(pending.handshake.localConnectionId, pending);
+  }
+
+  /** Its pipe is gone: keeps it until `until`. Returns one that must go for it. */
+  detach(pending: Pending, until: Instant): Pending | undefined {
+    this.#detached.add(pending);
+    this.#timers.set(pending.handshake.localConnectionId, until);
+    return this.#detached.size > DETACHED_MAX ? this.#detached.values().next().value : undefined;
   }
 
   delete(pending: Pending): void {
-    if (!this.has(pending)) return;
     const id = pending.handshake.localConnectionId;
-    this.#byConnectionId.delete(id);
+    if (this.#all.get(id) !== pending) return;
+    this.#all.delete(id);
+    this.#detached.delete(pending);
     this.#timers.set(id, NEVER);
   }
 
   /** Takes one that nobody came back for in time; it is still to be deleted. */
   takeOverdue(now: Instant): Pending | undefined {
     const id = this.#timers.takeDue(now);
-    return id === undefined ? undefined : this.#byConnectionId.get(id);
+    return id === undefined ? undefined : this.#all.get(id);
   }
 
   pollTimeout(): Instant {

@@ -6,10 +6,10 @@
  * @module
  */
 
+import { ProtocolError } from "../error.ts";
 import type { Bytes } from "../machine.ts";
 import { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
-import { ProtocolError } from "../error.ts";
 
 /** Kinds of clear messages. */
 const KIND_HANDSHAKE = 0x01;

@@ -14,14 +14,7 @@ import type { ErrorCode } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { Dial } from "./dial.ts";
-import type {
-  DialId,
-  DialOptions,
-  DialTarget,
-  EndpointConfig,
-  EndpointEvent,
-  PipeId,
-} from "./endpoint_types.ts";
+import type { DialId, DialOptions, DialTarget, EndpointConfig, EndpointEvent, PipeId } from "./endpoint_types.ts";
 import { Handshake } from "./handshake.ts";
 import { INIT_MESSAGE_BYTES_MAX } from "./handshake_payload.ts";
 import type { Handshakes } from "./handshakes.ts";

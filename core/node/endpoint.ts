@@ -13,10 +13,10 @@
 
 import { EventQueue } from "../connection/event_queue.ts";
 import { connectionIdOf } from "../connection/package_protection.ts";
-import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
-import type { ReadResult, StreamId } from "../connection/session_types.ts";
-import type { CloseOptions } from "../connection/session_options.ts";
 import type { Session } from "../connection/session.ts";
+import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
+import type { CloseOptions } from "../connection/session_options.ts";
+import type { ReadResult, StreamId } from "../connection/session_types.ts";
 import { equalBytes } from "../crypto/constant_time.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { NodeId } from "../crypto/identity.ts";
@@ -475,7 +475,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     const message = decodeClearMessage(input.message);
     if (message === undefined) this.#failPipe(pipe, "malformed", "The other side does not speak Viaduct", now);
     else if (message.type === "reset") this.#onReset(pipe, message, now);
-    else if (pipe.binding !== undefined) this.#count("late"); // Nobody vouches for it: it changes nothing any more.
+    else if (pipe.binding !== undefined)
+      this.#count("late"); // Nobody vouches for it: it changes nothing any more.
     else if (message.type === "handshake") {
       this.#handshakes.onMessage(pipe, message, now);
       this.#settle(now); // The package behind it may be of the session that it made.

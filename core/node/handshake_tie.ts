@@ -41,7 +41,7 @@ export class HandshakeTie {
   mustDefer(id: NodeId): boolean {
     if (!isSmallerId(this.#ownId, id)) return false;
     const existing = this.existing(id);
-    return this.isDialling(id) || (existing !== undefined && existing.isInitiator && !existing.isConfirmed);
+    return this.isDialling(id) || (existing?.isInitiator === true && !existing.isConfirmed);
   }
 
   /** Whether who asks has a session already: ours, with the smaller id, came to be while it was asking. */

@@ -10,8 +10,8 @@
  */
 
 import { connectionIdOf } from "../connection/package_protection.ts";
-import type { PathId } from "../connection/session_types.ts";
 import { Session } from "../connection/session.ts";
+import type { PathId } from "../connection/session_types.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import { ERRORS, errorCodeOfWire } from "../error.ts";
@@ -173,11 +173,15 @@ export class Handshakes {
     const session = this.#makeSession(pending, result, now);
     const path = session.handlePackage({ package: input, facts: pipe.facts }, now);
     if (path === undefined || path === 0) {
+      // The keys are spent, and an honest initiator does not send such a thing.
       session.drop("crypto", now);
-      this.#discard(pending);
+      if (pending.pipe.pending === pending) this.#fail(pending, "handshake_failed", "The proof is not authentic");
+      else this.#discard(pending);
       return false;
     }
     session.closePath(0, now);
+    // The pipe that the handshake ran on only seems to be there.
+    if (pending.pipe.pending === pending) this.#pipes.drop(pending.pipe.id, "destroy");
     this.#onProven(pending, { result, session, pipe, path }, now);
     return true;
   }
@@ -202,7 +206,7 @@ export class Handshakes {
     if (pending?.phase !== "proof" || pending.isInitiator || pending.result === undefined) return false;
     pipe.pending = undefined;
     const windowMs = Math.min(this.#config.session.resumeWindowMs, pending.result.remote.resumeWindowMs);
-    const oldest = this.#agreements.add(pending, now + windowMs);
+    const oldest = this.#agreements.detach(pending, now + windowMs);
     if (oldest !== undefined) this.#discard(oldest);
     return true;
   }
@@ -222,7 +226,7 @@ export class Handshakes {
   /** A new session with a node makes older agreements with it void: its node has no other. */
   onSession(id: NodeId | undefined): void {
     if (id === undefined) return;
-    for (const pending of this.#pending.ofNode(id)) if (this.#agreements.has(pending)) this.#discard(pending);
+    for (const pending of this.#pending.ofNode(id)) if (this.#agreements.isDetached(pending)) this.#discard(pending);
     this.recheck(id);
   }
 
@@ -252,7 +256,7 @@ export class Handshakes {
 
   /** Forgets the agreements that have no pipe. */
   close(): void {
-    for (const pending of this.#agreements.all()) this.#discard(pending);
+    for (const pending of this.#agreements.detached()) this.#discard(pending);
   }
 
   /** Forgets the handshake of a pipe that ends. */
@@ -333,7 +337,8 @@ export class Handshakes {
   }
 
   #admit(pending: Pending, now: Instant): void {
-    if (pending.handshake.isComplete) this.#establish(pending, now); // XX: message 3 was the proof.
+    if (pending.handshake.isComplete)
+      this.#establish(pending, now); // XX: message 3 was the proof.
     else this.#send(pending, 2);
   }
 
@@ -403,6 +408,7 @@ export class Handshakes {
     if (!handshake.isComplete) return;
     pending.result = handshake.result();
     handshake.destroy();
+    if (!pending.isInitiator) this.#agreements.add(pending);
     if (pending.remoteId !== undefined) this.#changed.add(pending.remoteId);
   }
 
@@ -482,13 +488,7 @@ export class Handshakes {
     this.#remove(pending);
   }
 
-  #add(
-    pipe: PipeState,
-    handshake: Handshake,
-    dial: Dial | undefined,
-    deadline: Instant,
-    now: Instant,
-  ): Pending {
+  #add(pipe: PipeState, handshake: Handshake, dial: Dial | undefined, deadline: Instant, now: Instant): Pending {
     const pending: Pending = {
       pipe,
       handshake,

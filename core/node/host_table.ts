@@ -99,5 +99,8 @@ export function prefixOf(host: string): string {
     groups.push(...after);
   }
   // 0db8 and db8 are the same group. RFC 4291 §2.2.
-  return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, "")).join(":")}::/64`;
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ""))
+    .join(":")}::/64`;
 }

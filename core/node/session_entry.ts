@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { PathId } from "../connection/session_types.ts";
 import type { Session } from "../connection/session.ts";
+import type { PathId } from "../connection/session_types.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import type { PipeId, SessionId } from "./endpoint_types.ts";

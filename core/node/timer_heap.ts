@@ -80,7 +80,8 @@ export class TimerHeap {
     for (;;) {
       let least = place;
       for (const child of [2 * place + 1, 2 * place + 2]) {
-        if (child < this.#heap.length && (this.#heap[child] as Entry).at < (this.#heap[least] as Entry).at) least = child;
+        if (child < this.#heap.length && (this.#heap[child] as Entry).at < (this.#heap[least] as Entry).at)
+          least = child;
       }
       if (least === place) return;
       this.#swap(place, least);

@@ -8,13 +8,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeClearMessage, encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import type { ClearMessage } from "../../../core/node/clear_messages.ts";
+import { decodeClearMessage, encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import { decodePackage, encodeClearPackage } from "../../../core/wire/package.ts";
 import { Writer } from "../../../core/wire/writer.ts";
 import { testEnvironment } from "../test_environment.ts";
-import { EndpointPair, eventsOf, isEmpty, readAll, sessionEventsOf } from "./endpoint_pair.ts";
 import type { PairOptions } from "./endpoint_pair.ts";
+import { EndpointPair, eventsOf, isEmpty, readAll, sessionEventsOf } from "./endpoint_pair.ts";
 
 const { checksum } = testEnvironment(1);
 const PATTERNS = ["IK", "XX", "NK"] as const;
@@ -114,7 +114,9 @@ for (const pattern of PATTERNS) {
           flipped[at] = (flipped[at] as number) ^ 0x41;
           // The check is no secret: whoever flips a byte mends it.
           const outcome = decodePackage(flipped, 0, () => 0);
-          return outcome.type === "badCheck" ? [encodeClearPackage(flipped.subarray(bodyAt(flipped), -4), checksum)] : [flipped];
+          return outcome.type === "badCheck"
+            ? [encodeClearPackage(flipped.subarray(bodyAt(flipped), -4), checksum)]
+            : [flipped];
         };
         const dial = pair.dial(pair.a, pair.b, optionsOf(pattern));
         pair.advance(60_000);
@@ -212,9 +214,19 @@ test("handshake: keys of low order make no secret and no session", () => {
     ] as const) {
       const pair = new EndpointPair();
       const pipe = pair.open(pair.b);
-      const message = { type: "handshake", pattern, step: 1, sourceConnectionId: 9, targetConnectionId: 0, noise } as const;
+      const message = {
+        type: "handshake",
+        pattern,
+        step: 1,
+        sourceConnectionId: 9,
+        targetConnectionId: 0,
+        noise,
+      } as const;
       const answers = pair.feed(pair.b, pipe, clearPackage(message)).map(decodeClear);
-      assert.ok(answers.every((answer) => answer?.type !== "handshake"), `pattern ${pattern}`);
+      assert.ok(
+        answers.every((answer) => answer?.type !== "handshake"),
+        `pattern ${pattern}`,
+      );
       assert.ok(isEmpty(pair.b));
     }
   }
@@ -224,7 +236,14 @@ test("handshake: patterns that are reserved or unknown are refused with a code",
   for (const pattern of [0, 4, 5, 255]) {
     const pair = new EndpointPair();
     const noise = new Uint8Array(100);
-    const message = { type: "handshake", pattern, step: 1, sourceConnectionId: 9, targetConnectionId: 0, noise } as const;
+    const message = {
+      type: "handshake",
+      pattern,
+      step: 1,
+      sourceConnectionId: 9,
+      targetConnectionId: 0,
+      noise,
+    } as const;
     const answers = pair.feed(pair.b, pair.open(pair.b), clearPackage(message)).map(decodeClear);
     assert.deepEqual(answers, [{ type: "refused", targetConnectionId: 9, wireCode: 0x2e }]);
     assert.ok(isEmpty(pair.b));
@@ -235,7 +254,14 @@ test("handshake: messages out of turn end the pipe", () => {
   for (const step of [0, 2, 3, 255]) {
     const pair = new EndpointPair();
     const noise = new Uint8Array(100);
-    const message = { type: "handshake", pattern: 1, step, sourceConnectionId: 9, targetConnectionId: 0, noise } as const;
+    const message = {
+      type: "handshake",
+      pattern: 1,
+      step,
+      sourceConnectionId: 9,
+      targetConnectionId: 0,
+      noise,
+    } as const;
     pair.feed(pair.b, pair.open(pair.b), clearPackage(message));
     assert.ok(isEmpty(pair.b), `step ${step}`);
   }
@@ -309,7 +335,10 @@ test("handshake: refusals and versions from nobody end a dial with their code, a
     };
     pair.dial(pair.a, pair.b);
     pair.settle();
-    assert.deepEqual(eventsOf(pair.a, "dialFailed").map((event) => event.code), [code]);
+    assert.deepEqual(
+      eventsOf(pair.a, "dialFailed").map((event) => event.code),
+      [code],
+    );
     assert.ok(isEmpty(pair.a));
   }
 });

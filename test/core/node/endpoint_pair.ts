@@ -10,8 +10,8 @@ import type { PathKind, SessionConfig, SessionEvent } from "../../../core/connec
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
-import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type {
   DialOptions,
   EndpointEvent,
@@ -233,7 +233,9 @@ export class EndpointPair {
       this.#dial(side, output.pipe, output.address);
       return;
     }
-    const pipe = this.pipes.find((one) => one.isOpen && one.ends.some((end) => end.side === side && end.id === output.pipe));
+    const pipe = this.pipes.find(
+      (one) => one.isOpen && one.ends.some((end) => end.side === side && end.id === output.pipe),
+    );
     if (pipe === undefined) return;
     const other = pipe.ends[0].side === side && pipe.ends[0].id === output.pipe ? pipe.ends[1] : pipe.ends[0];
     if (output.type === "send") {

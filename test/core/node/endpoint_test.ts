@@ -6,9 +6,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import type { EndpointEvent } from "../../../core/node/endpoint_types.ts";
 import { CLEAR_VERSION, encodeClearPackage } from "../../../core/wire/package.ts";
-import { encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import { type Inhabitant, sessionEvents, World } from "./endpoint_world.ts";
 
 function openedBy(who: Inhabitant): Extract<EndpointEvent, { type: "sessionOpened" }>[] {

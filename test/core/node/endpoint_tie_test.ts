@@ -7,13 +7,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isSmallerId } from "../../../core/node/handshake_tie.ts";
 import { encodeNodeId } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
 import type { EndpointEvent } from "../../../core/node/endpoint_types.ts";
+import { isSmallerId } from "../../../core/node/handshake_tie.ts";
 import { SimRandom } from "../../../sim/random.ts";
-import { EndpointPair, eventsOf, sessionEventsOf } from "./endpoint_pair.ts";
 import type { Side } from "./endpoint_pair.ts";
+import { EndpointPair, eventsOf, sessionEventsOf } from "./endpoint_pair.ts";
 import { type Inhabitant, sessionEvents, World } from "./endpoint_world.ts";
 
 test("ties: ids are compared as bytes, not as text", () => {
@@ -202,8 +202,14 @@ test("dial: a node that there is a session with is connected already", () => {
   pair.dial(pair.b, pair.a);
   pair.settle();
   assert.equal(pair.pipes.length, pipes);
-  assert.deepEqual(eventsOf(pair.a, "connected").map((event) => event.session), [session, session]);
-  assert.deepEqual(eventsOf(pair.b, "connected").map((event) => event.session), [remote]);
+  assert.deepEqual(
+    eventsOf(pair.a, "connected").map((event) => event.session),
+    [session, session],
+  );
+  assert.deepEqual(
+    eventsOf(pair.b, "connected").map((event) => event.session),
+    [remote],
+  );
   // By address it turns out in the handshake.
   pair.dial(pair.a, pair.b, { by: "address" });
   pair.advance(1_000);
