@@ -68,10 +68,4 @@ export class ByteQueue {
       this.#head = 0;
     }
   }
-
-  clear(): void {
-    this.#chunks = [];
-    this.#head = 0;
-    this.#length = 0;
-  }
 }

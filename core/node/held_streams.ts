@@ -51,10 +51,6 @@ export class HeldStreams {
   readonly #headers = new Set<HeldStream>();
   #leftovers = 0;
 
-  get size(): number {
-    return this.#held.size;
-  }
-
   /** How many streams have bytes that the application has not taken. */
   get leftovers(): number {
     return this.#leftovers;

@@ -115,7 +115,6 @@ export class MessageChannel {
   sendMessage(topic: string, value: Uint8Array, now: Instant): boolean {
     this.#check("message", topic, value);
     if (value.length === 0) throw new RangeError("Cannot send message as its value is empty");
-    if (this.#isSendingOver) return false;
     if (!this.#messages.isClear) {
       this.#isMessageRefused = true;
       return false;
@@ -128,7 +127,6 @@ export class MessageChannel {
   /** Takes a request in full, or returns `undefined` and takes nothing: `messagesWritable` follows. */
   sendRequest(name: string, value: Uint8Array, now: Instant): RequestId | undefined {
     this.#check("request", name, value);
-    if (this.#isSendingOver) return undefined;
     if (!this.#requests.isClear) {
       this.#isRequestRefused = true;
       return undefined;

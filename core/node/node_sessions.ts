@@ -49,7 +49,6 @@ export class NodeSessions {
   readonly connects: Connects;
   readonly relayClient: RelayExtension;
   readonly circuits: CircuitsExtension;
-  readonly #config: NodeConfig;
   readonly #endpoint: Endpoint;
   readonly #emit: (event: NodeEvent) => void;
   readonly #peers = new Map<SessionId, Peer>();
@@ -63,7 +62,6 @@ export class NodeSessions {
 
   constructor(options: NodeSessionsOptions, now: Instant) {
     const { config, env, endpoint, emit } = options;
-    this.#config = config;
     this.#endpoint = endpoint;
     this.#emit = emit;
     this.#context = {
@@ -233,13 +231,7 @@ export class NodeSessions {
 
   #usableSessionOf(id: NodeId): SessionId | undefined {
     const session = this.#endpoint.sessionOf(id);
-    if (session !== undefined) return this.#peers.get(session)?.isOpen === true ? session : undefined;
-    if (id !== this.#config.endpoint.identity.id) return undefined;
-    // A session with oneself has two ends here: the one that dialled is used.
-    for (const [own, peer] of this.#peers) {
-      if (peer.facts.remoteId === id && peer.facts.isInitiator && peer.isOpen) return own;
-    }
-    return undefined;
+    return session !== undefined && this.#peers.get(session)?.isOpen === true ? session : undefined;
   }
 
   #offer(event: ExtensionEvent, now: Instant): boolean {
