@@ -7,7 +7,6 @@
  * @module
  */
 
-import { gcm } from "@noble/ciphers/aes.js";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { hmac } from "@noble/hashes/hmac.js";
@@ -16,36 +15,25 @@ import type { Bytes } from "../machine.ts";
 import type { AeadKey, CipherName, CryptoProvider } from "./provider.ts";
 import { KEY_BYTES, TAG_BYTES } from "./provider.ts";
 
-/** An AEAD key of @noble/ciphers. */
+/** A ChaCha20-Poly1305 key of @noble/ciphers. */
 class NobleAeadKey implements AeadKey {
-  readonly cipher: CipherName;
+  readonly cipher = "chacha20-poly1305";
   readonly #key: Bytes;
 
-  constructor(cipher: CipherName, key: Uint8Array) {
+  constructor(key: Uint8Array) {
     if (key.length !== KEY_BYTES) throw new RangeError(`Cannot use a key of ${key.length} bytes`);
-    this.cipher = cipher;
     this.#key = new Uint8Array(key);
   }
 
   seal(nonce: Uint8Array, associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): number {
-    const end = offset + plaintext.length + TAG_BYTES;
-    if (this.cipher === "chacha20-poly1305") {
-      // @noble writes to a given output only for ChaCha, and wants it aligned with the plaintext it is given.
-      out.set(chacha20poly1305(this.#key, nonce, associated).encrypt(plaintext), offset);
-    } else {
-      out.set(gcm(this.#key, nonce, associated).encrypt(plaintext), offset);
-    }
-    return end - offset;
+    out.set(chacha20poly1305(this.#key, nonce, associated).encrypt(plaintext), offset);
+    return plaintext.length + TAG_BYTES;
   }
 
   open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array): Bytes | undefined {
     if (sealed.length < TAG_BYTES) return undefined;
     try {
-      const cipher =
-        this.cipher === "chacha20-poly1305"
-          ? chacha20poly1305(this.#key, nonce, associated)
-          : gcm(this.#key, nonce, associated);
-      return cipher.decrypt(sealed) as Bytes;
+      return chacha20poly1305(this.#key, nonce, associated).decrypt(sealed) as Bytes;
     } catch {
       return undefined; // The only thing that can fail here is the tag.
     }
@@ -79,5 +67,9 @@ export const nobleProvider: CryptoProvider = Object.freeze({
       return false;
     }
   },
-  aeadKey: (cipher: CipherName, key: Uint8Array): AeadKey => new NobleAeadKey(cipher, key),
+  aeadKey: (cipher: CipherName, key: Uint8Array): AeadKey => {
+    // AES without hardware is slow and leaks by timing: it is never offered here, so it is never agreed on.
+    if (cipher !== "chacha20-poly1305") throw new RangeError(`Cannot use ${cipher} without a native implementation`);
+    return new NobleAeadKey(key);
+  },
 });
