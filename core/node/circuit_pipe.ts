@@ -1,8 +1,8 @@
 /**
  * A pipe that is a stream of a session with a relay. Implements PROTOCOL §10.6 for the ends.
  *
- * The invariant to hold: the endpoint sees an ordinary pipe; what it sends goes into the stream in order, and it is told
- * to wait before more than a bounded number of bytes is on its way to the relay.
+ * The invariant to hold: the endpoint sees an ordinary pipe; what it sends goes into the stream in order, and it is
+ * told to wait before more than a bounded number of bytes is on its way to the relay.
  *
  * @module
  */

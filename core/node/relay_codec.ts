@@ -1,5 +1,6 @@
 /**
- * The records of the control stream between a node and its relay, and the metadata of circuits. Implements PROTOCOL §10.
+ * The records of the control stream between a node and its relay, and the metadata of circuits. Implements PROTOCOL
+ * §10.2 and §10.6.
  *
  * The invariant to hold: a record is decoded whole or not at all, from at most `RELAY_RECORD_BYTES_MAX` bytes that are
  * kept; fields behind those known here, and kinds that are not, are passed over, so that later versions can add some.
@@ -149,7 +150,7 @@ export function isRelayName(text: string): boolean {
   return NAME.test(text);
 }
 
-/** Encodes a record with its length in front. Throws `RangeError` when a field is longer than PROTOCOL §10.2 allows. */
+/** Encodes a record with its length in front. Throws `RangeError` when a field is longer than §10.2 allows. */
 export function encodeControlRecord(record: ControlRecord): Bytes {
   const body = new Writer();
   writeBody(body, record);

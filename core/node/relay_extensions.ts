@@ -1,6 +1,6 @@
 /**
- * What makes a node able to use relays: hand `relayExtensions` to the constructor of `NodeMachine`, or to a `Relay` that
- * is to use others.
+ * What makes a node able to use relays: hand `relayExtensions` to the constructor of `NodeMachine`, or to a `Relay`
+ * that is to use others.
  *
  * @module
  */

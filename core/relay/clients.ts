@@ -199,7 +199,7 @@ export class Clients {
   /** The session ended. */
   onSessionClosed(peer: RelayPeer, code: ErrorCode, now: Instant): void {
     if (peer.control !== undefined) this.board.unwatch(peer.control);
-    // Two connections that are both alive fight for one identity; one that comes back after its connection died does not.
+    // Two connections that are both alive fight for an identity; one that comes back after its own died does not.
     const isTakeover = (code === "session_lost" || code === "replaced") && !peer.isSuspended;
     if (isTakeover && peer.client !== undefined) this.#takeovers.allow(peer.client.id, now);
     this.unregister(peer, code, now);

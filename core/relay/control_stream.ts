@@ -73,8 +73,8 @@ export class ControlStream {
   }
 
   /**
-   * The next record of the client; `undefined` when there is none now, or none may be taken yet. A record of a kind that
-   * is not known is passed over. Throws `ProtocolError` when the client broke the protocol.
+   * The next record of the client; `undefined` when there is none now, or none may be taken yet. A record of a kind
+   * that is not known is passed over. Throws `ProtocolError` when the client broke the protocol.
    */
   next(now: Instant): ControlRecord | undefined {
     if (now < this.#pausedUntil && this.#pausedUntil !== NEVER) return undefined;
