@@ -100,7 +100,11 @@ function readPayload(reader: Reader): HandshakePayload | undefined {
   if (initMessage !== undefined && initMessage.length > INIT_MESSAGE_BYTES_MAX) return undefined;
   const number = (type: number): number => {
     const value = fields.get(type);
-    return value === undefined ? 0 : new Reader(value).varint();
+    if (value === undefined) return 0;
+    const field = new Reader(value);
+    const result = field.varint();
+    if (!field.isAtEnd) throw new ProtocolError("frame_encoding", "A field holds more than its number");
+    return result;
   };
   return {
     nodeKey,
