@@ -22,7 +22,10 @@ export function runInVacuum(): string {
   let counter = 1;
   const env: Environment = {
     random: (out) => {
-      for (let index = 0; index < out.length; index++) out[index] = (counter = (counter * 48271) % 0x7fffffff) >>> 7;
+      for (let index = 0; index < out.length; index++) {
+        counter = (counter * 48271) % 0x7fffffff;
+        out[index] = counter >>> 7;
+      }
     },
     jitter: () => 0.5,
     crypto: nobleProvider,
