@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import type { EndpointEvent } from "../../../core/node/endpoint_types.ts";
 import { CLEAR_VERSION, encodeClearPackage } from "../../../core/wire/package.ts";
+import type { SimMachine } from "../../../sim/network.ts";
 import { type Inhabitant, sessionEvents, World } from "./endpoint_world.ts";
 
 function openedBy(who: Inhabitant): Extract<EndpointEvent, { type: "sessionOpened" }>[] {
@@ -71,31 +72,31 @@ test("endpoint: a dial without an answer, to nobody, or to garbage ends with one
   assert.match(nobody.detail ?? "", /nobody/);
   b.host.onEvent = () => {};
   // A server that speaks something else: it answers every chunk with HTTP.
+  const asked: number[] = [];
+  const bytes = new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n");
   b.host.machine = {
     ...silent(),
-    handleInput(input) {
-      if (input.type === "pipeData") this.answers.push(input.pipe);
+    handleInput: (input) => {
+      if (input.type === "pipeData") asked.push(input.pipe);
     },
-    answers: [] as number[],
-    pollTransmit() {
-      const pipe = this.answers.shift();
-      return pipe === undefined
-        ? undefined
-        : { type: "send", pipe, bytes: new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n") };
+    pollTransmit: () => {
+      const pipe = asked.shift();
+      return pipe === undefined ? undefined : { type: "send", pipe, bytes };
     },
-  } as never;
+  };
   assert.equal(world.connect(a, b).code, "version");
-  b.host.machine = silent() as never;
+  b.host.machine = silent();
   assert.equal(world.connect(a, b).code, "handshake_timeout");
   world.network.run(30_000);
   assert.equal(a.endpoint.stats().pipes, 0);
 });
 
-function silent() {
+/** A server that accepts and says nothing. */
+function silent(): SimMachine {
   let pipe = 1000;
   return {
-    handleInput() {},
-    handleTimeout() {},
+    handleInput: () => {},
+    handleTimeout: () => {},
     pollTransmit: () => undefined,
     pollEvent: () => undefined,
     pollTimeout: () => Number.POSITIVE_INFINITY,
