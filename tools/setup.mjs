@@ -90,8 +90,10 @@ async function ensureInstalled(folder, what) {
   const stamp = join(folder, "node_modules", ".viaduct-installed");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   process.stdout.write(`Installing ${what}\n`);
-  // No install script is needed: every binary comes inside its package.
-  const { code, output } = await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder });
+  // No install script is needed: every binary comes inside its package. Not `npm ci`: it refuses a lock file that was
+  // made where packages of other platforms could not be had; `--no-save` leaves the lock file as it is.
+  const args = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
+  const { code, output } = await run("npm", args, { cwd: folder });
   if (code !== 0) fail(`The ${what} could not be installed. Is the npm registry within reach?\n${output.slice(-2000)}`);
   writeFileSync(stamp, lock);
 }

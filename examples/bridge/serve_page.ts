@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import type { HttpResponse } from "../../adapters/runtime.ts";
 
-const FOLDER: string = join(dirname(fileURLToPath(import.meta.url)), "page");
+const FOLDER: string = join(dirname(fileURLToPath(import.meta.url)), "web");
 const POLICY: string = [
   "default-src 'self'",
   "connect-src 'self' ws: wss:",
