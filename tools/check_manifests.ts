@@ -30,6 +30,10 @@ const jsrExports = jsr.exports as Record<string, string>;
 
 expect(manifest.version === jsr.version, `Versions differ: ${manifest.version} and ${jsr.version}`);
 expect(manifest.license === jsr.license, "Licences differ");
+// Deno reads the facts of a package from its own file; JSR from either: both must say the same.
+for (const key of ["name", "version", "license", "exports", "publish"]) {
+  expect(JSON.stringify(deno[key]) === JSON.stringify(jsr[key]), `deno.json and jsr.json differ in '${key}'`);
+}
 const names = (map: object): string[] => Object.keys(map).filter((name) => name !== "./package.json");
 expect(
   names(exportsMap).sort().join() === names(jsrExports).sort().join(),

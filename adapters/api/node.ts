@@ -23,6 +23,7 @@ import { ValueCodec } from "../value_codec.ts";
 import { LoopbackPeer } from "./loopback_peer.ts";
 import { MessageInbox } from "./message_inbox.ts";
 import { PeerHandle } from "./peer.ts";
+import { PresenceWatch } from "./presence_watch.ts";
 import type { StreamHandle } from "./stream.ts";
 import { parseRelay, parseTarget } from "./target.ts";
 import type {
@@ -52,8 +53,6 @@ import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
 const EVENTS_MAX = 1024;
 const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
-/** A relay that does not say who is there in this time does not say at all. */
-const WHO_TIMEOUT_MS = 5_000;
 
 /** What a node handle is made of. */
 export interface NodeParts<Extra> {
@@ -88,7 +87,7 @@ export class NodeHandle<Extra = never> implements Node {
     this.command((machine, now) => machine.releaseMessage(session, size, now)),
   );
   readonly #eventReaders = new Set<ItemQueue<NodeEvent>>();
-  readonly #presenceReaders = new Set<ItemQueue<PresenceEvent>>();
+  readonly #presence: PresenceWatch;
   readonly #relays = new Map<RelayId, RelayStatus>();
   readonly #addresses: string[] = [];
   readonly #ready = deferred();
@@ -100,9 +99,6 @@ export class NodeHandle<Extra = never> implements Node {
   #isMachineClosed = false;
   #onMachineClosed: () => void = () => {};
   #loopback: LoopbackPeer | undefined;
-  /** Whether the relays have told everybody who is there since watching began. */
-  #isPresenceComplete = false;
-  #presenceWaiter: Deferred<void> | undefined;
 
   constructor(parts: NodeParts<Extra>) {
     this.#parts = parts;
@@ -119,6 +115,7 @@ export class NodeHandle<Extra = never> implements Node {
       },
       onFailure: (error) => this.#onFailure(error),
     });
+    this.#presence = new PresenceWatch(this as never);
     parts.node.serve("", [0], { streamsPerPeerMax: parts.limits.streamsMax });
   }
 
@@ -267,35 +264,11 @@ export class NodeHandle<Extra = never> implements Node {
 
   async who(options: WaitOptions = {}): Promise<Presence[]> {
     await waitFor(this.ready, options, this.runtime);
-    const watching = this.watch();
-    try {
-      if (!this.#isPresenceComplete) {
-        this.#presenceWaiter ??= deferred();
-        await waitFor(this.#presenceWaiter.promise, { timeoutMs: WHO_TIMEOUT_MS, ...options }, this.runtime);
-      }
-      return [...this.#machine.presences()];
-    } finally {
-      await watching.return?.();
-    }
+    return await this.#presence.who(options);
   }
 
   watch(options: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<PresenceEvent> {
-    const queue: ItemQueue<PresenceEvent> = new ItemQueue<PresenceEvent>({
-      signal: options.signal,
-      onClosed: () => {
-        this.#presenceReaders.delete(queue);
-        if (this.#presenceReaders.size > 0) return;
-        this.#isPresenceComplete = false;
-        this.#presenceWaiter = undefined;
-        this.command((machine, now) => machine.unwatchPresence(now));
-      },
-    });
-    for (const node of this.#machine.presences()) queue.push({ type: "joined", node });
-    const isFirst = this.#presenceReaders.size === 0;
-    this.#presenceReaders.add(queue);
-    if (isFirst) this.command((machine, now) => machine.watchPresence(now));
-    if (this.#isMachineClosed) queue.end();
-    return queue;
+    return this.#presence.watch(options, this.#isMachineClosed);
   }
 
   ban(id: NodeId): void {
@@ -410,14 +383,11 @@ export class NodeHandle<Extra = never> implements Node {
       case "relay":
         this.#onRelay(event);
         return;
-      case "presence": {
-        const change: PresenceEvent = { type: event.change, node: event.node };
-        for (const reader of this.#presenceReaders) reader.push(change);
+      case "presence":
+        this.#presence.onChange({ type: event.change, node: event.node });
         return;
-      }
       case "presenceComplete":
-        this.#isPresenceComplete = true;
-        this.#presenceWaiter?.resolve();
+        this.#presence.onComplete();
         return;
       case "closed":
         this.#isMachineClosed = true;
@@ -668,7 +638,7 @@ export class NodeHandle<Extra = never> implements Node {
     this.#dials.clear();
     this.#inbox.end();
     for (const queue of [...this.#eventReaders]) queue.end();
-    for (const queue of [...this.#presenceReaders]) queue.end();
+    this.#presence.end();
     this.#ready.reject(error);
     this.#closed.resolve(this.#closeInfo);
   }

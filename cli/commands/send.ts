@@ -12,8 +12,8 @@ export const sendCommand: Command = {
   summary: "send a file to a node, or to whoever has the ticket",
   usage: `viaduct send FILE [TARGET] [--relay RELAY] [--keep]
 
-Without TARGET it shows a ticket and waits for \`viaduct receive TICKET\`. Killed and started again with the same key, it
-goes on where it stopped.
+Without TARGET it shows a ticket and waits for \`viaduct receive TICKET\`. Killed and started again with the same
+key, it goes on where it stopped.
 
   --keep            serve the file until interrupted, not once`,
   options: { keep: { type: "boolean" } },

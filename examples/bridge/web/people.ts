@@ -59,7 +59,8 @@ export class People {
     const name = this.#chosen === undefined ? "everyone" : this.nameOf(this.#chosen);
     byId("chat-target").textContent = byId("line-target").textContent = name;
     const bridge = this.others.find((other) => other.name === "bridge");
-    byId("file-target").textContent = this.#chosen === undefined ? (bridge?.name ?? "nobody yet: choose somebody") : name;
+    byId("file-target").textContent =
+      this.#chosen === undefined ? (bridge?.name ?? "nobody yet: choose somebody") : name;
   }
 
   #entry(id: NodeId | undefined, name: string, detail: string): HTMLLIElement {

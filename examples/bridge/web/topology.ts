@@ -51,7 +51,13 @@ function drawTable(node: Node, people: People): void {
       const row = make("tr");
       const kind = path.kind === "relay" ? "through the relay" : `direct, ${path.remote}`;
       const rtt = path.rttMs === undefined ? "–" : `${path.rttMs.toFixed(1)} ms`;
-      for (const text of [people.nameOf(peer.id), kind, rtt, formatBytes(path.bytesSent), formatBytes(path.bytesReceived)]) {
+      for (const text of [
+        people.nameOf(peer.id),
+        kind,
+        rtt,
+        formatBytes(path.bytesSent),
+        formatBytes(path.bytesReceived),
+      ]) {
         row.append(make("td", { text }));
       }
       return row;

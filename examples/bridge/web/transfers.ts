@@ -147,7 +147,10 @@ export class Transfers {
       card.set("done", `Received, hashes are equal: SHA-256 ${result.sha256}`);
       card.actions.replaceChildren();
       const url = URL.createObjectURL(await sink.file());
-      const link = make("a", { text: "Save", attributes: { href: url, download: request.name, "data-testid": "save" } });
+      const link = make("a", {
+        text: "Save",
+        attributes: { href: url, download: request.name, "data-testid": "save" },
+      });
       card.actions.append(link);
     } catch (error) {
       card.set("failed", `${textOf(error)} What arrived is kept: it goes on when the sender resumes.`);

@@ -42,7 +42,7 @@ function hex(data: Uint8Array): string {
 
 function pair(secret: string | undefined) {
   if (secret === undefined) return undefined;
-  const secretKey = bytes(secret);
+  const secretKey = new Uint8Array(bytes(secret));
   return { secretKey, publicKey: crypto.x25519PublicKey(secretKey) };
 }
 

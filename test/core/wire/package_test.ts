@@ -15,11 +15,11 @@ import {
   encodeClearPackage,
   HEADER_BYTES_MAX,
   PACKAGE_BYTES_MAX,
-  Package,
-  packageHeaderBytes,
+  type Package,
   PROTECTED_CHECK_BYTES,
   PROTECTED_MESSAGE_BYTES_MAX,
   PROTECTED_VERSION,
+  packageHeaderBytes,
   writePackageHeader,
 } from "../../../core/wire/package.ts";
 import { concat, fromHex, repeatHex, toHex, vectors } from "./hex.ts";

@@ -172,7 +172,13 @@ test("a Writer in a given buffer refuses what does not fit and stays where it wa
 
 test("reset refuses a range outside of the bytes", () => {
   const bytes = new Uint8Array(4);
-  for (const [start, end] of [[-1, 2], [3, 2], [0, 5], [5, 5], [Number.NaN, 2]] as const) {
+  for (const [start, end] of [
+    [-1, 2],
+    [3, 2],
+    [0, 5],
+    [5, 5],
+    [Number.NaN, 2],
+  ] as const) {
     assert.throws(() => new Reader().reset(bytes, start, end), RangeError);
     assert.throws(() => new Writer().reset(bytes, start, end), RangeError);
   }
