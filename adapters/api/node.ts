@@ -20,10 +20,12 @@ import { formatAddress, parseAddress } from "../address.ts";
 import { type Drivable, Driver } from "../driver.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { ValueCodec } from "../value_codec.ts";
+import { EventReaders } from "./event_readers.ts";
 import { LoopbackPeer } from "./loopback_peer.ts";
 import { MessageInbox } from "./message_inbox.ts";
 import { PeerHandle } from "./peer.ts";
 import { PresenceWatch } from "./presence_watch.ts";
+import { Responders } from "./responders.ts";
 import type { StreamHandle } from "./stream.ts";
 import { parseRelay, parseTarget } from "./target.ts";
 import type {
@@ -48,9 +50,8 @@ import type {
   Value,
   WaitOptions,
 } from "./types.ts";
-import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
+import { type Deferred, deferred, disposable, ItemQueue, waitFor } from "./waiting.ts";
 
-const EVENTS_MAX = 1024;
 const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -82,11 +83,11 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #byId = new Map<NodeId, PeerHandle>();
   readonly #dials = new Map<DialId, Deferred<PeerHandle>>();
   readonly #handlers = new Map<string, StreamHandler>();
-  readonly #responders = new Map<string, RequestHandler>();
+  readonly #responders: Responders = new Responders(this as never);
   readonly #inbox = new MessageInbox((session, size) =>
     this.command((machine, now) => machine.releaseMessage(session, size, now)),
   );
-  readonly #eventReaders = new Set<ItemQueue<NodeEvent>>();
+  readonly #eventReaders = new EventReaders();
   readonly #presence: PresenceWatch;
   readonly #relays = new Map<RelayId, RelayStatus>();
   readonly #addresses: string[] = [];
@@ -230,11 +231,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   respond(name: string, handler: RequestHandler): Disposable {
-    if (this.#responders.has(name)) throw new TypeError(`Cannot respond as '${name}' is responded to already`);
-    this.#responders.set(name, handler);
-    return disposable(() => {
-      if (this.#responders.get(name) === handler) this.#responders.delete(name);
-    });
+    return this.#responders.respond(name, handler);
   }
 
   messages(options: { readonly topic?: string; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Message> {
@@ -282,13 +279,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   events(options: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<NodeEvent> {
-    const queue: ItemQueue<NodeEvent> = new ItemQueue<NodeEvent>({
-      signal: options.signal,
-      onClosed: () => this.#eventReaders.delete(queue),
-    });
-    this.#eventReaders.add(queue);
-    if (this.#isMachineClosed) queue.end();
-    return queue;
+    return this.#eventReaders.read(options, this.#isMachineClosed);
   }
 
   stats(): NodeStats {
@@ -406,7 +397,7 @@ export class NodeHandle<Extra = never> implements Node {
         this.#onMessage({ from: peer, topic: event.topic, bytes: event.bytes, session: event.session });
         return;
       case "request":
-        void this.#answer(peer, event);
+        void this.#responders.answer(peer, event);
         return;
       case "response":
         peer.onResponse(event.request, event.bytes);
@@ -512,29 +503,6 @@ export class NodeHandle<Extra = never> implements Node {
     this.#inbox.deliver({ from, topic, value, session, size: event.bytes.length });
   }
 
-  async #answer(peer: PeerHandle, event: Extract<MachineEvent, { type: "request" }>): Promise<void> {
-    const { session, request, name } = event;
-    const handler = this.#responders.get(name);
-    const fail = (code: ErrorCode, detail: string): void =>
-      this.command((machine, now) => machine.respondError(session, request, code, detail.slice(0, 200), now));
-    if (handler === undefined) {
-      fail("unknown_protocol", `Nothing responds to '${name}'`);
-      return;
-    }
-    const signal = peer.beginAnswer(request);
-    try {
-      const result = handler(this.codec.decode(event.bytes), { peer, signal });
-      // An answer that is there at once leaves with the others of this turn.
-      const value = result instanceof Promise ? await result : result;
-      const bytes = this.codec.encode(value, this.limits.messageBytesMax);
-      this.command((machine, now) => machine.respond(session, request, bytes, now));
-    } catch (error) {
-      fail(error instanceof ViaductError ? error.code : "request_failed", error instanceof Error ? error.message : "");
-    } finally {
-      peer.endAnswer(request);
-    }
-  }
-
   // Private.
 
   async #connect(target: ConnectTarget, options: ConnectOptions): Promise<PeerHandle> {
@@ -577,7 +545,7 @@ export class NodeHandle<Extra = never> implements Node {
     if (target instanceof PeerHandle) return target;
     const parsed = parseTarget(target as Target, this.runtime.crypto);
     if (parsed.id === this.id) {
-      this.#loopback ??= new LoopbackPeer(this, (message) => this.#inbox.deliver(message), this.#responders);
+      this.#loopback ??= new LoopbackPeer(this, (message) => this.#inbox.deliver(message), this.#responders.handlers);
       return this.#loopback;
     }
     const known = parsed.id === undefined ? undefined : this.#byId.get(parsed.id);
@@ -585,15 +553,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   #tell(event: NodeEvent): void {
-    for (const reader of this.#eventReaders) {
-      reader.push(event);
-      if (reader.size <= EVENTS_MAX) continue;
-      let count = 1;
-      for (let lost = reader.dropOldest(); reader.size > EVENTS_MAX / 2; lost = reader.dropOldest()) {
-        count += lost?.type === "lost" ? lost.count : 1;
-      }
-      reader.push({ type: "lost", count });
-    }
+    this.#eventReaders.tell(event);
   }
 
   async #close(options: { readonly reason?: string; readonly timeoutMs?: number }): Promise<void> {
@@ -637,7 +597,7 @@ export class NodeHandle<Extra = never> implements Node {
     for (const dial of this.#dials.values()) dial.reject(error);
     this.#dials.clear();
     this.#inbox.end();
-    for (const queue of [...this.#eventReaders]) queue.end();
+    this.#eventReaders.end();
     this.#presence.end();
     this.#ready.reject(error);
     this.#closed.resolve(this.#closeInfo);
@@ -646,8 +606,4 @@ export class NodeHandle<Extra = never> implements Node {
   #requireOpen(): void {
     if (this.#closing !== undefined || this.#driver.isDisposed) throw new ViaductError("closed");
   }
-}
-
-function disposable(dispose: () => void): Disposable {
-  return { [Symbol.dispose]: dispose };
 }

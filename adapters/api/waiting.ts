@@ -73,6 +73,11 @@ export function waitFor<Value>(
   });
 }
 
+/** Something that is undone once. */
+export function disposable(dispose: () => void): Disposable {
+  return { [Symbol.dispose]: dispose };
+}
+
 /** What an iterator reads from: items pushed from outside, in order. */
 export class ItemQueue<Item> implements AsyncIterableIterator<Item> {
   #items: Item[] = [];

@@ -1,5 +1,6 @@
 /**
- * Where files that arrive are kept while they do: the origin's private file system, so that none is ever whole in memory.
+ * Where files that arrive are kept while they do: the origin's private file system, so that none is ever whole in
+ * memory.
  * https://fs.spec.whatwg.org/
  *
  * @module

@@ -41,7 +41,8 @@ class Card {
     this.#bar.value = size === 0 ? 1 : bytes / size;
     const rest = remainingMs === undefined || bytes === size ? "" : `, ${formatDuration(remainingMs)} left`;
     const resumed = resumedBytes > 0 ? `, resumed at ${formatBytes(resumedBytes)}` : "";
-    this.#figures.textContent = `${formatBytes(bytes)} of ${formatBytes(size)}, ${formatBytes(bytesPerSecond)}/s${rest}${resumed}`;
+    const part = `${formatBytes(bytes)} of ${formatBytes(size)}`;
+    this.#figures.textContent = `${part}, ${formatBytes(bytesPerSecond)}/s${rest}${resumed}`;
   }
 
   button(text: string, act: () => void, testId: string): void {
