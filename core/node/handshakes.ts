@@ -273,9 +273,8 @@ export class Handshakes {
   pollOutcome(now: Instant): HandshakeOutcome | undefined {
     for (;;) {
       const outcome = this.#outcomes.shift();
-      if (outcome !== undefined) return outcome;
-      const id = this.#changed.values().next().value;
-      if (id === undefined) return undefined;
+      if (outcome !== undefined || this.#changed.size === 0) return outcome;
+      const id = this.#changed.values().next().value as NodeId;
       this.#changed.delete(id);
       this.#reconsider(id, now);
     }
