@@ -15,7 +15,6 @@ import type { Instant } from "../../core/machine.ts";
 import type { DialId, SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import type { ConnectTarget, NodeEvent as MachineEvent, RelayId } from "../../core/node/node_types.ts";
-import { parseProtocolText } from "../../core/node/protocol_name.ts";
 import { formatAddress, parseAddress } from "../address.ts";
 import { type Drivable, Driver } from "../driver.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
@@ -26,6 +25,7 @@ import { MessageInbox } from "./message_inbox.ts";
 import { PeerHandle } from "./peer.ts";
 import { PresenceWatch } from "./presence_watch.ts";
 import { Responders } from "./responders.ts";
+import { parseServed } from "./served_protocol.ts";
 import type { StreamHandle } from "./stream.ts";
 import { parseRelay, parseTarget } from "./target.ts";
 import type {
@@ -50,7 +50,7 @@ import type {
   Value,
   WaitOptions,
 } from "./types.ts";
-import { type Deferred, deferred, disposable, ItemQueue, waitFor } from "./waiting.ts";
+import { type Deferred, deferred, disposable, waitFor } from "./waiting.ts";
 
 const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -208,18 +208,8 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   handle(protocol: string | readonly string[], handler: StreamHandler, options: HandleOptions = {}): Disposable {
-    const texts = typeof protocol === "string" ? [protocol] : protocol;
-    const parsed = texts.map((text) => {
-      const result = parseProtocolText(text);
-      if (result === undefined || result.name === "")
-        throw new TypeError(`Cannot handle protocol as '${text}' is not of the form name/1`);
-      return result;
-    });
-    const name = parsed[0]?.name ?? "";
-    if (parsed.some((other) => other.name !== name))
-      throw new TypeError("Cannot handle protocols of several names by one handler");
+    const { name, versions } = parseServed(typeof protocol === "string" ? [protocol] : protocol);
     if (this.#handlers.has(name)) throw new TypeError(`Cannot handle protocol as '${name}' is handled already`);
-    const versions = parsed.map((result) => result.version);
     const streamsPerPeerMax = options.streamsPerPeerMax ?? STREAMS_PER_PEER_MAX;
     this.command((machine) => machine.serve(name, versions, { streamsPerPeerMax }));
     this.#handlers.set(name, handler);
