@@ -12,6 +12,8 @@ import type { AnyEvent, RelayWorld, Resident } from "./relay_world.ts";
 const PROTOCOL = "transfer";
 const CHUNK_BYTES = 50_000;
 
+let count = 0;
+
 /** The byte at an offset of every transfer. */
 export function byteAt(offset: number): number {
   return (offset * 31 + (offset >>> 8) * 7 + (offset >>> 16)) & 0xff;
@@ -26,6 +28,8 @@ export class Transfer {
   readonly #bytes: number;
   readonly #stream: number;
   readonly #random = seededNumbers(77);
+  /** Tells transfers between the same two nodes apart. */
+  readonly #number = ++count;
   #written = 0;
   #incoming: { session: number; stream: number } | undefined;
   #isReading = true;
@@ -52,7 +56,10 @@ export class Transfer {
     tap(options.to, (event) => this.#onReceiver(event));
     options.to.node.serve(PROTOCOL, [1], { streamsPerPeerMax: 16 });
     const protocol = { name: PROTOCOL, versions: [1] };
-    this.#stream = options.from.node.openStream(options.sessions.left, { protocol }, world.now) as number;
+    const metadata = Uint8Array.of(this.#number & 0xff, this.#number >>> 8);
+    const stream = options.from.node.openStream(options.sessions.left, { protocol, metadata }, world.now);
+    if (stream === undefined) this.failure = "stream_limit";
+    this.#stream = stream ?? -1;
     this.#write();
     options.from.host.pump();
   }
@@ -97,12 +104,16 @@ export class Transfer {
   }
 
   #onReceiver(event: AnyEvent): void {
-    if (event.type === "streamOpened" && event.protocol === `${PROTOCOL}/1` && this.#incoming === undefined) {
+    if (event.type === "streamOpened" && event.protocol === `${PROTOCOL}/1` && this.#isMine(event.metadata)) {
       this.#incoming = { session: event.session, stream: event.stream };
     }
     const { session, stream } = this.#incoming ?? {};
     if (event.type === "peerClosed" && event.session === session) this.failure ??= event.closed.code;
     if (event.type === "readable" && event.session === session && event.stream === stream) this.#read();
+  }
+
+  #isMine(metadata: Uint8Array): boolean {
+    return metadata[0] === (this.#number & 0xff) && metadata[1] === this.#number >>> 8;
   }
 
   #read(): void {
