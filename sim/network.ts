@@ -66,6 +66,8 @@ export class SimHost {
   readonly #network: SimNetwork;
   readonly pipes: Map<PipeId, PipeEnd> = new Map();
   readonly kind: "bytes" | "messages";
+  /** An address of its own, so that limits per address see hosts as they are. */
+  readonly address: string;
   machine: SimMachine;
   onEvent: (event: unknown) => void = () => {};
   isRunning = true;
@@ -76,6 +78,8 @@ export class SimHost {
     this.#network = network;
     this.name = options.name;
     this.kind = options.kind;
+    const number = network.hosts.size + 1;
+    this.address = `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
     this.machine = options.machine;
   }
 
@@ -269,10 +273,10 @@ export class SimNetwork {
       host.pipes.set(pipe, link.ends[0]);
       target.pipes.set(link.ends[1].id, link.ends[1]);
       const kind = host.kind === "messages" || target.kind === "messages" ? "messages" : "bytes";
-      const remoteHost = "10.0.0.1";
       const opened = { type: "pipeOpened", kind } as const;
-      target.input({ ...opened, pipe: link.ends[1].id, remote: `tcp://${host.name}:1`, remoteHost, isDialled: false });
-      host.input({ ...opened, pipe, remote: address, remoteHost, isDialled: true });
+      const accepted = { ...opened, pipe: link.ends[1].id, remote: `tcp://${host.name}:1`, isDialled: false };
+      target.input({ ...accepted, remoteHost: host.address });
+      host.input({ ...opened, pipe, remote: address, remoteHost: target.address, isDialled: true });
     });
   }
 
