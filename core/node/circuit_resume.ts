@@ -70,15 +70,17 @@ export class RelayedSessions {
     });
   }
 
-  /** A session lost its last path. */
-  onSuspended(session: SessionId, now: Instant): void {
+  /** A session lost its last path; whether a relay has carried it. */
+  onSuspended(session: SessionId, now: Instant): boolean {
     const relayed = this.#sessions.get(session);
-    if (relayed === undefined || relayed.isSuspended) return;
+    if (relayed === undefined) return false;
+    if (relayed.isSuspended) return true;
     relayed.isSuspended = true;
     relayed.tries = 0;
     relayed.isWaitingForRelay = false;
     relayed.tryAt = relayed.isInitiator ? now : now + RESPONDER_HEAD_START_MS;
     this.#suspended.add(relayed);
+    return true;
   }
 
   /** A session has a path again: a try that did not become it is given back to be ended. */

@@ -119,8 +119,9 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
       case "dialFailed":
         return this.#attempts.onDialEvent(event, now);
       case "session":
-        if (event.event.type === "suspended") this.#relayed.onSuspended(event.session, now);
-        else if (event.event.type === "resumed") this.#endUnused(this.#relayed.onResumed(event.session), now);
+        if (event.event.type === "suspended") {
+          if (this.#relayed.onSuspended(event.session, now)) this.#relays.hurry(now);
+        } else if (event.event.type === "resumed") this.#endUnused(this.#relayed.onResumed(event.session), now);
         else if (event.event.type === "closed") {
           this.#endUnused(this.#relayed.onClosed(event.session), now);
           this.#onSessionClosed(event.session, event.event.code, now);
@@ -176,6 +177,10 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
     if (this.#attempts.size > 0 || this.#relayed.isAnySuspended) return true;
     for (const pipe of this.#byPipe.values()) if (pipe.link === link) return true;
     return false;
+  }
+
+  isUrgent(): boolean {
+    return this.#relayed.isAnySuspended;
   }
 
   // Circuits of this node.

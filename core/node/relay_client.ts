@@ -36,6 +36,8 @@ export interface RelayClientListener {
   onLinkChanged(link: RelayLink, now: Instant): void;
   /** Whether circuits or sessions depend on a relay. */
   isUsing(link: RelayLink): boolean;
+  /** Whether sessions wait to come back over a relay. */
+  isUrgent(): boolean;
 }
 
 /** The relays of a node. */
@@ -64,6 +66,11 @@ export class RelayClient implements RelayExtension {
   /** All relays, those added first. */
   links(): IterableIterator<RelayLink> {
     return this.#links.values();
+  }
+
+  /** Sessions wait to come back over a relay. */
+  hurry(now: Instant): void {
+    for (const link of this.#links.values()) link.hurry(now);
   }
 
   /** The relay that a session is registered with. */
@@ -177,6 +184,7 @@ export class RelayClient implements RelayExtension {
       internals: this.#internals,
       isWatching: () => this.#watchers > 0,
       isTaken: (self, id) => this.#isTaken(self, id),
+      isUrgent: () => this.#listener?.isUrgent() === true,
       onPresence: (self, record) => {
         if (this.#watchers === 0) return;
         this.#tell(this.#book.apply(self.relay, record));

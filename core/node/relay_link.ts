@@ -30,6 +30,8 @@ import { errorCodeOfStreamCode, streamCodeOf } from "./stream_code.ts";
 /** Pauses between tries grow from and up to these, ±50 %. THREATS t-F9. */
 const PAUSE_MS_MIN = 500;
 const PAUSE_MS_MAX = 30_000;
+/** While sessions wait to come back over a relay, which they do for a minute, pauses stay below this. */
+const URGENT_PAUSE_MS_MAX = 4_000;
 /** While a relay that went away said that it will be back, pauses stay below this. */
 const DRAIN_PAUSE_MS_MAX = 2_000;
 /** A restarted relay is dialled again after at most this long: a thousand clients notice at the same time. */
@@ -47,6 +49,8 @@ export interface LinkHost {
   readonly isWatching: () => boolean;
   /** Whether another link holds this session or is registered with this relay. */
   readonly isTaken: (link: RelayLink, id: NodeId) => boolean;
+  /** Whether sessions wait to come back over a relay. */
+  readonly isUrgent: () => boolean;
   readonly onPresence: (link: RelayLink, record: PresenceRecord) => void;
   /** The link is registered, or no longer. */
   readonly onChanged: (link: RelayLink, now: Instant) => void;
@@ -177,6 +181,13 @@ export class RelayLink {
     if (session !== undefined && this.#isOwnSession) {
       this.#host.internals.endpoint.closeSession(session, { code: "closed" }, now);
     }
+  }
+
+  /** Sessions wait to come back over a relay: a long pause is cut short. */
+  hurry(now: Instant): void {
+    if (this.#state !== "waiting" || this.#drain !== undefined || this.#error === "replaced") return;
+    const latest = now + URGENT_PAUSE_MS_MAX * (0.5 + this.#host.internals.env.jitter());
+    this.#wakeAt = Math.min(this.#wakeAt, latest);
   }
 
   /** The wish to know who is at the relay has changed. */
@@ -420,7 +431,8 @@ export class RelayLink {
   }
 
   #pauseMs(): number {
-    const pause = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(this.#tries, 10));
+    const most = this.#host.isUrgent() ? URGENT_PAUSE_MS_MAX : PAUSE_MS_MAX;
+    const pause = Math.min(most, PAUSE_MS_MIN * 2 ** Math.min(this.#tries, 10));
     return pause * (0.5 + this.#host.internals.env.jitter());
   }
 
