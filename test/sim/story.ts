@@ -1,0 +1,292 @@
+/**
+ * A story told by a seed: two nodes and a relay, transfers in both directions, faults of every kind; and what must hold
+ * whatever happens.
+ *
+ * @module
+ */
+
+import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
+import { identityFromSeed } from "../../core/crypto/identity.ts";
+import { nobleProvider } from "../../core/crypto/noble_provider.ts";
+import type { Environment } from "../../core/machine.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
+import { NodeMachine } from "../../core/node/node.ts";
+import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
+import type { NodeConfig, NodeEvent } from "../../core/node/node_types.ts";
+import { Relay } from "../../core/relay/relay.ts";
+import { DEFAULT_RELAY_CONFIG } from "../../core/relay/relay_defaults.ts";
+import { type SimHost, SimNetwork } from "../../sim/network.ts";
+
+/** Once faults are over everything must be settled within this much virtual time. */
+const SETTLE_MS = 150_000;
+const PROTOCOL = { name: "story", versions: [1] };
+
+interface Transfer {
+  readonly from: Teller;
+  readonly session: number;
+  readonly stream: number;
+  readonly bytes: Uint8Array;
+  written: number;
+  isDelivered: boolean;
+  /** Why it ended before it was delivered. */
+  failure: string | undefined;
+}
+
+interface Arrival {
+  readonly tag: number;
+  readonly parts: Uint8Array[];
+  end: "open" | "end" | "failed";
+}
+
+interface Teller {
+  readonly name: string;
+  readonly host: SimHost;
+  readonly node: NodeMachine;
+  readonly transfers: Transfer[];
+  readonly arrivals: Map<string, Arrival>;
+  session: number | undefined;
+  outcome: string | undefined;
+}
+
+/** How a story ended. */
+export interface StoryResult {
+  readonly hash: string;
+  readonly delivered: number;
+  readonly failed: number;
+  readonly faults: number;
+  readonly virtualMs: number;
+}
+
+/** Tells the story of a seed. Throws what was broken, with the seed. */
+export function tellStory(seed: number, environmentOf: (seed: number) => Environment): StoryResult {
+  const network = new SimNetwork({ seed, model: { delayMs: 5 + (seed % 40), jitterMs: seed % 30 } });
+  const { random } = network;
+  const config = (fill: number): NodeConfig => ({
+    endpoint: {
+      identity: identityFromSeed(new Uint8Array(32).fill(fill), nobleProvider),
+      session: { ...DEFAULT_SESSION_CONFIG, streamWindowBytes: 60_000, sendBufferBytes: 40_000 },
+      limits: DEFAULT_ENDPOINT_LIMITS,
+    },
+    limits: DEFAULT_NODE_LIMITS,
+    name: undefined,
+    token: undefined,
+    about: "",
+  });
+  const newRelay = (): Relay =>
+    new Relay(
+      { config: DEFAULT_RELAY_CONFIG, node: config(9), unixMs: 1_700_000_000_000 + network.now },
+      environmentOf(random.next()),
+      network.now,
+    );
+  const relay = network.addHost("relay", newRelay());
+  const tellers = ["alice", "bob"].map((name, index): Teller => {
+    const node = new NodeMachine(config(index + 1), environmentOf(random.next()), network.now);
+    const host = network.addHost(name, node);
+    const teller: Teller = {
+      name,
+      host,
+      node,
+      transfers: [],
+      arrivals: new Map(),
+      session: undefined,
+      outcome: undefined,
+    };
+    node.serve(PROTOCOL.name, PROTOCOL.versions, { streamsPerPeerMax: 100 });
+    host.onEvent = (event) => onEvent(teller, event as NodeEvent, network);
+    node.addRelay({ addresses: ["tcp://relay:1"] }, network.now);
+    host.pump();
+    return teller;
+  });
+  const [alice, bob] = tellers as [Teller, Teller];
+  network.run(2_000);
+  const bobId = identityFromSeed(new Uint8Array(32).fill(2), nobleProvider).id;
+  const isDirect = random.chance(0.5);
+  alice.node.connect(
+    { id: bobId, addresses: isDirect ? ["tcp://bob:1"] : [], relays: [] },
+    { via: isDirect ? "direct" : "relay" },
+    network.now,
+  );
+  alice.host.pump();
+  network.run(30_000, () => alice.session !== undefined && bob.session !== undefined);
+  if (alice.session === undefined || bob.session === undefined) throw new Error(`seed ${seed}: no session`);
+
+  let faults = 0;
+  for (let chapter = 0; chapter < 4 + random.between(0, 4); chapter++) {
+    const teller = random.pick([alice, bob]);
+    if (teller.session !== undefined) begin(teller, chapter, random.between(1, 150_000), network);
+    network.run(random.between(1, 300));
+    faults += cause(network, relay, newRelay);
+    network.run(random.between(1, 3_000));
+  }
+  network.heal("alice", "bob");
+  network.heal("alice", "relay");
+  network.heal("bob", "relay");
+  if (!relay.isRunning) relay.restart(newRelay());
+  const isSettled = (): boolean =>
+    tellers.every((teller) =>
+      teller.transfers.every((transfer) => transfer.isDelivered || transfer.failure !== undefined),
+    );
+  const isInTime = network.run(SETTLE_MS, isSettled);
+  if (!isInTime) throw new Error(`seed ${seed}: a transfer neither arrives nor fails`);
+  network.run(1_000);
+  return check(seed, alice, bob, network, faults);
+}
+
+/** Something goes wrong, or not. */
+function cause(network: SimNetwork, relay: SimHost, newRelay: () => Relay): number {
+  const { random } = network;
+  const kind = random.between(0, 6);
+  const link = network.links.length > 0 ? random.pick(network.links) : undefined;
+  if (kind <= 2 && link !== undefined) network.killLink(link);
+  else if (kind === 3 && link !== undefined) link.isHanging = true;
+  else if (kind === 4) {
+    const pair = random.pick([
+      ["alice", "bob"],
+      ["alice", "relay"],
+      ["bob", "relay"],
+    ] as const);
+    network.partition(...pair);
+    network.plan(network.now + random.between(100, 20_000), () => network.heal(...pair));
+  } else if (kind === 5 && relay.isRunning) {
+    relay.kill();
+    network.plan(network.now + random.between(10, 15_000), () => {
+      if (!relay.isRunning) relay.restart(newRelay());
+    });
+  } else return 0;
+  return 1;
+}
+
+function begin(teller: Teller, tag: number, size: number, network: SimNetwork): void {
+  const session = teller.session as number;
+  const stream = teller.node.openStream(
+    session,
+    { protocol: PROTOCOL, metadata: Uint8Array.of(tag), priority: tag % 2 },
+    network.now,
+  );
+  if (stream === undefined) return;
+  const bytes = new Uint8Array(size);
+  for (let index = 0; index < size; index += 97) bytes[index] = (index * 31 + tag) & 0xff;
+  const transfer: Transfer = {
+    from: teller,
+    session,
+    stream,
+    bytes,
+    written: 0,
+    isDelivered: false,
+    failure: undefined,
+  };
+  teller.transfers.push(transfer);
+  pour(transfer, network);
+  teller.host.pump();
+}
+
+function pour(transfer: Transfer, network: SimNetwork): void {
+  const { from, session, stream, bytes } = transfer;
+  if (transfer.written === bytes.length) return;
+  transfer.written += from.node.write(session, stream, bytes.subarray(transfer.written), network.now);
+  if (transfer.written === bytes.length) from.node.finish(session, stream, network.now);
+}
+
+function onEvent(teller: Teller, event: NodeEvent, network: SimNetwork): void {
+  network.note(`${teller.name} ${event.type} ${network.now.toFixed(3)}`);
+  switch (event.type) {
+    case "peerConnected":
+      teller.session = event.session;
+      return;
+    case "peerClosed": {
+      if (teller.session === event.session) teller.session = undefined;
+      for (const transfer of teller.transfers) {
+        if (transfer.session === event.session && !transfer.isDelivered) transfer.failure ??= event.closed.code;
+      }
+      for (const [key, arrival] of teller.arrivals) {
+        if (key.startsWith(`${event.session}/`) && arrival.end === "open") arrival.end = "failed";
+      }
+      return;
+    }
+    case "connectFailed":
+      teller.outcome = event.code;
+      return;
+    case "streamOpened":
+      teller.arrivals.set(`${event.session}/${event.stream}`, {
+        tag: event.metadata[0] as number,
+        parts: [],
+        end: "open",
+      });
+      drain(teller, event.session, event.stream, network);
+      return;
+    case "readable":
+      drain(teller, event.session, event.stream, network);
+      return;
+    case "writable":
+    case "delivered":
+    case "streamRefused":
+    case "stopped": {
+      const transfer = teller.transfers.find(
+        (candidate) => candidate.session === event.session && candidate.stream === event.stream,
+      );
+      if (transfer === undefined) return;
+      if (event.type === "writable") pour(transfer, network);
+      else if (event.type === "delivered") transfer.isDelivered = true;
+      else transfer.failure ??= event.type;
+      return;
+    }
+    default:
+  }
+}
+
+function drain(teller: Teller, session: number, stream: number, network: SimNetwork): void {
+  const arrival = teller.arrivals.get(`${session}/${stream}`);
+  if (arrival === undefined || arrival.end !== "open") return;
+  for (;;) {
+    const result = teller.node.read(session, stream);
+    if (result === undefined) return;
+    if (result.type === "data") arrival.parts.push(result.bytes);
+    else {
+      arrival.end = result.type === "end" ? "end" : "failed";
+      if (result.type === "end") teller.node.finish(session, stream, network.now);
+      return;
+    }
+  }
+}
+
+/** Delivered means: there, whole, once and in order. Failed means: never more than a prefix is there. */
+function check(seed: number, alice: Teller, bob: Teller, network: SimNetwork, faults: number): StoryResult {
+  let delivered = 0;
+  let failed = 0;
+  for (const [from, to] of [
+    [alice, bob],
+    [bob, alice],
+  ] as const) {
+    for (const transfer of from.transfers) {
+      const tag = from.transfers.indexOf(transfer);
+      const arrival = [...to.arrivals.values()].find((candidate) => isOf(candidate, transfer));
+      if (transfer.isDelivered) {
+        delivered++;
+        if (arrival === undefined || arrival.end !== "end") {
+          throw new Error(`seed ${seed}: ${from.name}'s transfer ${tag} was acknowledged and is not there`);
+        }
+        if (lengthOf(arrival) !== transfer.bytes.length) throw new Error(`seed ${seed}: a transfer has another length`);
+      } else failed++;
+      if (arrival !== undefined && !isPrefix(arrival, transfer.bytes)) {
+        throw new Error(`seed ${seed}: what arrived is not what was sent`);
+      }
+    }
+  }
+  return { hash: network.hash, delivered, failed, faults, virtualMs: network.now };
+}
+
+function isOf(arrival: Arrival, transfer: Transfer): boolean {
+  return arrival.tag === ((transfer.bytes[0] as number) & 0xff);
+}
+
+function lengthOf(arrival: Arrival): number {
+  return arrival.parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+function isPrefix(arrival: Arrival, bytes: Uint8Array): boolean {
+  let at = 0;
+  for (const part of arrival.parts) {
+    for (const byte of part) if (byte !== bytes[at++]) return false;
+  }
+  return true;
+}

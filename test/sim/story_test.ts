@@ -1,0 +1,42 @@
+/**
+ * Stories of many seeds, and that a seed tells the same story in every runtime.
+ *
+ *   SIM_SEED=77 npm test -- --only suite --filter sim       one seed
+ *   SIM_SEEDS=5000 npm test -- --only suite --filter sim    the first 5,000
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { dangerousSimEnvironments } from "../../sim/environment.ts";
+import hashes from "../vectors/sim_hashes.json" with { type: "json" };
+import { tellStory } from "./story.ts";
+
+const SEEDS = 60;
+const environmentOf = await dangerousSimEnvironments();
+const only = process.env.SIM_SEED;
+const seeds =
+  only === undefined
+    ? Array.from({ length: Number(process.env.SIM_SEEDS ?? SEEDS) }, (_, index) => index + 1)
+    : [Number(only)];
+
+test(`sim: delivered is sent, once and in order, or a typed error, whatever fails (${seeds.length} seeds)`, () => {
+  let delivered = 0;
+  let faults = 0;
+  for (const seed of seeds) {
+    const result = tellStory(seed, environmentOf);
+    delivered += result.delivered;
+    faults += result.faults;
+  }
+  // A suite in which nothing fails, or nothing arrives, proves nothing.
+  if (seeds.length >= SEEDS)
+    assert.ok(delivered > 2 * seeds.length && faults > seeds.length, `${delivered}, ${faults}`);
+});
+
+test("sim: the hash of a seed's events is the same in every runtime", () => {
+  for (const [seed, hash] of Object.entries(hashes)) {
+    assert.equal(tellStory(Number(seed), environmentOf).hash, hash, `seed ${seed}`);
+  }
+});
