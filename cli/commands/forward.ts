@@ -33,7 +33,7 @@ async function expose(context: CommandContext, port: number): Promise<void> {
   if (settings.relays.length > 0) await node.ready;
   using _serving = node.handle(FORWARD_PROTOCOL, async (stream, peer) => {
     terminal.note(`${peer.name ?? peer.id ?? "An anonymous node"} connects`);
-    const socket = connect({ host: "127.0.0.1", port });
+    const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", (error) => reject(systemFailure(error, "dial_failed")));
@@ -76,10 +76,16 @@ async function reach(context: CommandContext, port: number, target: string): Pro
 /** Copies both ways until both ends are through; half-closes are passed on. */
 async function join(socket: Socket, stream: Stream): Promise<void> {
   socket.on("error", () => {});
-  const outward = (async () => {
-    for await (const chunk of socket) await stream.write(chunk as Uint8Array);
-    await stream.finish();
-  })();
+  // Not `for await`: it destroys a socket whose reading half has ended, though the other one still writes.
+  const read = new Promise<void>((resolve, reject) => {
+    socket.on("data", (chunk: Uint8Array) => {
+      socket.pause();
+      stream.write(chunk).then(() => socket.resume(), reject);
+    });
+    socket.on("end", resolve);
+    socket.on("close", (hadError) => (hadError ? reject(new ViaductError("closed")) : resolve()));
+  });
+  const outward = read.then(() => stream.finish());
   const inward = (async () => {
     for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) {
       if (!socket.write(bytes)) await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));

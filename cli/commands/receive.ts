@@ -8,7 +8,7 @@ import { acceptOffer, FILE_PROTOCOL, getFile, readFileRequest, refuseFile } from
 import type { Command, CommandContext } from "../command.ts";
 import { startNode, untilInterrupted } from "../command.ts";
 import { keptBytes, nativeHasher, openSink } from "../file_on_disk.ts";
-import { formatBytes } from "../terminal.ts";
+import { formatBytes, type Terminal } from "../terminal.ts";
 
 /** What is worth another try: the other side may come back. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -57,6 +57,7 @@ async function fetchFile(context: CommandContext, target: string, directory: str
   await using node = await startNode(context);
   let name: string | undefined;
   let giveUpAt = Date.now() + retryMs;
+  void reportInterruptions(node, terminal, signal);
   for (let delay = RETRY_MS_MIN; ; delay = Math.min(2 * delay, RETRY_MS_MAX)) {
     try {
       const result = await fetchOnce(node, context, target, directory, {
@@ -77,6 +78,18 @@ async function fetchFile(context: CommandContext, target: string, directory: str
       terminal.note(`${error.message}. Trying again in ${(delay / 1000).toFixed(1)} s`, { code: error.code });
       await new Promise((again) => setTimeout(again, delay));
     }
+  }
+}
+
+/** Says when the connection is gone and when it is back: a transfer that stands still should not be a riddle. */
+async function reportInterruptions(node: Node, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const event of node.events({ signal })) {
+      if (event.type === "peerSuspended") terminal.note("The connection is interrupted, trying to resume");
+      else if (event.type === "peerResumed") terminal.note("The connection goes on");
+    }
+  } catch {
+    // Interrupted by the user.
   }
 }
 

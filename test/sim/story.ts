@@ -145,8 +145,8 @@ function cause(network: SimNetwork, relay: SimHost, newRelay: () => Relay): numb
       ["alice", "relay"],
       ["bob", "relay"],
     ] as const);
-    network.partition(...pair);
-    network.plan(network.now + random.between(100, 20_000), () => network.heal(...pair));
+    network.partition(pair[0], pair[1]);
+    network.plan(network.now + random.between(100, 20_000), () => network.heal(pair[0], pair[1]));
   } else if (kind === 5 && relay.isRunning) {
     relay.kill();
     network.plan(network.now + random.between(10, 15_000), () => {
