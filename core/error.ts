@@ -3,7 +3,8 @@
  * for people, declared together.
  *
  * The invariant to hold: blame decides the type. The caller's mistakes are `TypeError` and `RangeError`; everything
- * that the network, a peer or a lifecycle does is a `ViaductError`; the peer's protocol violations travel as wire codes.
+ * that the network, a peer or a lifecycle does is a `ViaductError`; the peer's protocol violations travel as wire
+ * codes.
  *
  * @module
  */
@@ -89,12 +90,18 @@ export const ERRORS: {
   final_size: { wire: 0x07, message: "The peer changed the final size of a stream" },
   crypto: { wire: 0x08, message: "A package could not be authenticated" },
   version: { wire: 0x09, message: "The peer speaks no version of the protocol that is known here" },
-  handshake_failed: { wire: 0x0a, message: "The handshake failed: the other side is not who it should be or does not speak Viaduct" },
+  handshake_failed: {
+    wire: 0x0a,
+    message: "The handshake failed: the other side is not who it should be or does not speak Viaduct",
+  },
   handshake_timeout: { wire: 0x0b, message: "The handshake was not finished in time" },
   identity_mismatch: { wire: 0x0c, message: "The node that answered has another id than the one asked for" },
   idle_timeout: { wire: 0x0d, message: "Nothing was heard from the peer for too long" },
   resume_timeout: { wire: 0x0e, message: "The session was not resumed in time: connect again" },
-  session_lost: { wire: 0x0f, message: "The peer no longer knows the session, it was probably restarted: connect again" },
+  session_lost: {
+    wire: 0x0f,
+    message: "The peer no longer knows the session, it was probably restarted: connect again",
+  },
   truncated: { wire: 0x10, message: "The connection ended without a proper close" },
   replaced: { wire: 0x11, message: "Another session to the same node took over" },
   banned: { wire: 0x12, message: "The node is banned here" },
@@ -122,7 +129,10 @@ export const ERRORS: {
   request_failed: { wire: 0x28, message: "The peer could not answer the request" },
   datagram_too_large: { wire: 0x29, message: "The datagram is larger than the path carries" },
   handler_failed: { wire: 0x2a, message: "The handler of the stream failed" },
-  address_invalid: { wire: 0x2b, message: "The address is not of the form tcp://host:port, ws://host:port/path or wss://host/path" },
+  address_invalid: {
+    wire: 0x2b,
+    message: "The address is not of the form tcp://host:port, ws://host:port/path or wss://host/path",
+  },
   address_in_use: { wire: 0x2c, message: "The port is in use: choose another one, or 0 for any" },
   address_unavailable: { wire: 0x2d, message: "The address cannot be used on this machine" },
   unsupported: { wire: 0x2e, message: "This runtime cannot do that" },

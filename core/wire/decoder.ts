@@ -12,8 +12,8 @@
 import {
   type Checksum,
   emptyPackageHeader,
-  openPackage,
   OUTCOME_NEEDS_MORE,
+  openPackage,
   PACKAGE_BYTES_MAX,
   type PackageFault,
   type PackageHeader,

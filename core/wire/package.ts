@@ -46,10 +46,7 @@ export type Checksum = (bytes: Uint8Array) => number;
 export type MalformedReason = "version" | "length" | "size";
 
 /** What decoding met. */
-export type PackageOutcome =
-  | Package
-  | { readonly type: "needsMore" }
-  | PackageFault;
+export type PackageOutcome = Package | { readonly type: "needsMore" } | PackageFault;
 
 /** Why no package can be decoded here; on a byte pipe nothing behind it can be decoded either. */
 export type PackageFault =

@@ -9,10 +9,10 @@ import type { SessionConfig, SessionEvent } from "../../../core/connection/sessi
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
-import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
-import { Endpoint } from "../../../core/node/endpoint.ts";
-import type { EndpointEvent, EndpointLimits } from "../../../core/node/endpoint_types.ts";
 import type { Environment } from "../../../core/machine.ts";
+import { Endpoint } from "../../../core/node/endpoint.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
+import type { EndpointEvent, EndpointLimits } from "../../../core/node/endpoint_types.ts";
 import { dangerousSimEnvironments } from "../../../sim/environment.ts";
 import type { PipeModel, SimHost } from "../../../sim/network.ts";
 import { SimNetwork } from "../../../sim/network.ts";
@@ -74,7 +74,10 @@ export class World {
 
   /** Dials and runs until it is settled; returns the session's number or the failure. */
   connect(from: Inhabitant, to: Inhabitant, options: { id?: string; isAnonymous?: boolean; by?: "address" } = {}) {
-    const target = { addresses: [`tcp://${to.name}:1`], ...(options.by === "address" ? {} : { id: options.id ?? to.identity.id }) };
+    const target = {
+      addresses: [`tcp://${to.name}:1`],
+      ...(options.by === "address" ? {} : { id: options.id ?? to.identity.id }),
+    };
     const dial = from.endpoint.dial(target, { isAnonymous: options.isAnonymous ?? false }, this.network.now);
     from.host.pump();
     const isSettled = () =>
