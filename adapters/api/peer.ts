@@ -12,6 +12,7 @@ import type { Bytes } from "../../core/machine.ts";
 import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
 import { protocolOffer } from "../../core/node/protocol_name.ts";
+import { Answering } from "./answering.ts";
 import type { NodeHandle } from "./node.ts";
 import { StreamHandle } from "./stream.ts";
 import type {
@@ -54,7 +55,7 @@ export class PeerHandle implements Peer {
   readonly #closed = deferred<CloseInfo>();
   readonly #streams = new Map<StreamId, StreamHandle>();
   readonly #requests = new Map<RequestId, PendingRequest>();
-  readonly #answering = new Map<RequestId, AbortController>();
+  readonly #answering = new Map<RequestId, Answering>();
   readonly #pings = new Map<number, Deferred<{ rttMs: number; path: number; remote: string }>>();
   readonly #datagramQueue = new ItemQueue<Bytes>();
   readonly #bidirectional = new ItemQueue<Stream>();
@@ -245,11 +246,11 @@ export class PeerHandle implements Peer {
     pending?.answer.reject(new ViaductError(event.code, event.detail === "" ? {} : { detail: event.detail }));
   }
 
-  /** Begins to answer a request of the peer: the signal tells that it was given up. */
-  beginAnswer(request: RequestId): AbortSignal {
-    const controller = new AbortController();
-    this.#answering.set(request, controller);
-    return controller.signal;
+  /** Begins to answer a request of the peer; what is returned makes the signal that tells that it was given up. */
+  beginAnswer(request: RequestId): Answering {
+    const answering = new Answering();
+    this.#answering.set(request, answering);
+    return answering;
   }
 
   endAnswer(request: RequestId): void {
@@ -284,7 +285,7 @@ export class PeerHandle implements Peer {
     this.#streams.clear();
     for (const { answer } of this.#requests.values()) answer.reject(error);
     this.#requests.clear();
-    for (const controller of this.#answering.values()) controller.abort(error);
+    for (const answering of this.#answering.values()) answering.abort(error);
     this.#answering.clear();
     for (const pong of this.#pings.values()) pong.reject(error);
     this.#datagramQueue.end();

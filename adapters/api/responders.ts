@@ -42,9 +42,14 @@ export class Responders {
       fail("unknown_protocol", `Nothing responds to '${name}'`);
       return;
     }
-    const signal = peer.beginAnswer(request);
+    const answering = peer.beginAnswer(request);
     try {
-      const result = handler(this.#node.codec.decode(event.bytes), { peer, signal });
+      const result = handler(this.#node.codec.decode(event.bytes), {
+        peer,
+        get signal() {
+          return answering.signal;
+        },
+      });
       // An answer that is there at once leaves with the others of this turn.
       const value = result instanceof Promise ? await result : result;
       const bytes = this.#node.codec.encode(value, this.#node.limits.messageBytesMax);

@@ -113,8 +113,24 @@ export const nodeProvider: CryptoProvider = Object.freeze({
   aeadKey: (cipher: CipherName, key: Uint8Array): AeadKey => new NativeAeadKey(cipher, key),
 });
 
+/**
+ * Importing a key costs more than using it, and a handshake uses each of its secrets up to four times. The cache holds
+ * no secret longer than its owner holds the bytes.
+ */
+const PRIVATE_KEYS = new WeakMap<Uint8Array, Map<string, KeyObject>>();
+
 function privateKey(prefix: string, raw: Uint8Array): KeyObject {
-  return createPrivateKey({ key: der(prefix, raw), format: "der", type: "pkcs8" });
+  let forms = PRIVATE_KEYS.get(raw);
+  if (forms === undefined) {
+    forms = new Map();
+    PRIVATE_KEYS.set(raw, forms);
+  }
+  let key = forms.get(prefix);
+  if (key === undefined || isAllZero(raw)) {
+    key = createPrivateKey({ key: der(prefix, raw), format: "der", type: "pkcs8" });
+    forms.set(prefix, key);
+  }
+  return key;
 }
 
 function publicKeyObject(prefix: string, raw: Uint8Array): KeyObject {

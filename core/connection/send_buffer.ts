@@ -11,8 +11,12 @@
 import type { Bytes } from "../machine.ts";
 import { RangeSet } from "./range_set.ts";
 
-/** Small writes are gathered in chunks of this size, so that a thousand of them do not cost a thousand objects. */
+/**
+ * Small writes are gathered in chunks of this size, so that a thousand of them do not cost a thousand objects; the first
+ * one behind nothing has a smaller chunk, since often no other follows before it is acknowledged.
+ */
 const GATHER_BYTES = 4096;
+const FIRST_GATHER_BYTES = 512;
 
 interface Chunk {
   /** Stream offset of `bytes[0]`. */
@@ -76,7 +80,8 @@ export class SendBuffer {
     }
     const rest = bytes.length - taken;
     if (rest === 0) return;
-    const store = new Uint8Array(Math.max(rest, GATHER_BYTES));
+    const gatherBytes = this.#chunks.length === this.#head ? FIRST_GATHER_BYTES : GATHER_BYTES;
+    const store = new Uint8Array(Math.max(rest, gatherBytes));
     store.set(taken === 0 ? bytes : bytes.subarray(taken));
     this.#chunks.push({ offset: this.#end, bytes: store, length: rest });
     this.#end += rest;
