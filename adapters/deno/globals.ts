@@ -24,6 +24,7 @@ export interface DenoListener extends AsyncIterable<DenoConnection> {
 /** An HTTP server. */
 export interface DenoServer {
   readonly addr: { readonly hostname: string; readonly port: number };
+  readonly finished: Promise<void>;
   shutdown(): Promise<void>;
 }
 

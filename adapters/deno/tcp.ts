@@ -221,7 +221,7 @@ export function listenDenoTcp(
         else pipe.start(handler);
       }
     };
-    accept().catch(() => undefined); // The listener was closed.
+    const accepting = accept().catch(() => undefined); // The listener was closed.
     return {
       address: { ...address, port: listener.addr.port },
       close: () => {
@@ -230,7 +230,7 @@ export function listenDenoTcp(
         } catch {
           // Closed already.
         }
-        return Promise.resolve();
+        return accepting; // The port is free once the last wait for a connection is over.
       },
     };
   });

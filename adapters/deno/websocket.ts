@@ -13,6 +13,7 @@ import { denoFailure } from "./failure.ts";
 import { type DenoRequestInfo, deno } from "./globals.ts";
 
 const PIPES_MAX = 10_000;
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /** Listens for WebSockets, and answers plain HTTP requests on the same port. */
 export function listenDenoWebSocket(
@@ -67,7 +68,7 @@ export function listenDenoWebSocket(
         close: () => {
           // `shutdown` waits for upgraded sockets: aborting frees the port and leaves them.
           controller.abort();
-          return Promise.resolve();
+          return Promise.race([server.finished, new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT_MS))]);
         },
       });
     } catch (error) {
