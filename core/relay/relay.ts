@@ -74,6 +74,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
   #registryToldAt: Instant;
   #drain: { readonly closeAt: Instant; readonly earliestAt: Instant; readonly waiting: Set<ControlStream> } | undefined;
   #now: Instant;
+  #isClosed = false;
 
   constructor(options: RelayOptions, env: Environment, now: Instant) {
     const { config } = options;
@@ -113,12 +114,14 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
   // What happened outside.
 
   handleInput(input: EndpointInput, now: Instant): void {
+    if (this.#isClosed) return;
     this.#now = now;
     this.node.handleInput(input, now);
     this.#drainNode(now);
   }
 
   handleTimeout(now: Instant): void {
+    if (this.#isClosed) return;
     this.#now = now;
     this.node.handleTimeout(now);
     this.#clients.handleTimeout(now);
@@ -147,7 +150,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
    * event. A second call changes nothing.
    */
   drain(options: DrainOptions, now: Instant): void {
-    if (this.#drain !== undefined) return;
+    if (this.#drain !== undefined || this.#isClosed) return;
     const { reconnectInMs, tryForMs, graceMs = 0 } = options;
     const record = encodeControlRecord({ type: "drain", reconnectInMs, tryForMs });
     const waiting = new Set<ControlStream>();
@@ -188,6 +191,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
   }
 
   pollTimeout(): Instant {
+    if (this.#isClosed) return NEVER;
     let at = Math.min(this.node.pollTimeout(), this.#clients.pollTimeout(), this.#circuits.pollTimeout());
     for (const peer of this.#paused) at = Math.min(at, peer.control?.pausedUntil ?? NEVER);
     if (this.#clients.hasRegistryChange) at = Math.min(at, this.#registryToldAt + REGISTRY_CHANGE_MS);
@@ -279,6 +283,9 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
         if (peer !== undefined) this.#onPeerClosed(peer, event.closed.code, now);
         return false;
       }
+      case "closed":
+        this.#isClosed = true;
+        return false;
       case "streamOpened":
         return this.#onStreamOpened(event, now);
       case "readable":

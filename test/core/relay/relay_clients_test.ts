@@ -334,4 +334,10 @@ test("closing nodes and relays leaves nothing behind", () => {
   world.run(2_000);
   assert.equal(of(relay, "closed").length, 1);
   assert.equal(relay.relay.stats().clients, 0);
+  // After the last event there is nothing to wake up for, although leases run.
+  assert.equal(relay.relay.stats().registry.leased, 2);
+  assert.equal(relay.relay.pollTimeout(), Number.POSITIVE_INFINITY);
+  relay.relay.handleTimeout(world.now + 1e9);
+  assert.equal(relay.relay.pollEvent(), undefined);
+  assert.equal(relay.relay.pollTransmit(world.now + 1e9), undefined);
 });
