@@ -200,11 +200,20 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
     );
     const protocol = { name: CIRCUIT_PROTOCOL, versions: [RELAY_PROTOCOL_VERSION] };
     const stream = this.#internals.openStream(session, { protocol, metadata }, now);
-    return stream === undefined ? undefined : this.#attach(link, session, stream, now);
+    return stream === undefined ? undefined : this.#attach({ link, session, stream, isDialled: true }, now);
   }
 
   /** Makes a stream a pipe of the endpoint. */
-  #attach(link: RelayLink, session: SessionId, stream: StreamId, now: Instant): CircuitPipe {
+  #attach(
+    options: {
+      readonly link: RelayLink;
+      readonly session: SessionId;
+      readonly stream: StreamId;
+      readonly isDialled: boolean;
+    },
+    now: Instant,
+  ): CircuitPipe {
+    const { link, session, stream, isDialled } = options;
     const { endpoint } = this.#internals;
     const pipe = new CircuitPipe({ internals: this.#internals, link, pipe: endpoint.allocatePipe(), session, stream });
     this.#byPipe.set(pipe.pipe, pipe);
@@ -217,7 +226,7 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
         kind: "relay",
         remote: `relay:${shortId(link.id ?? "")}`,
         remoteHost: undefined,
-        isDialled: false,
+        isDialled,
       },
       now,
     );
@@ -251,12 +260,13 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
   #onStreamOpened(event: Extract<NodeStreamEvent, { type: "streamOpened" }>, now: Instant): boolean {
     if (event.protocol !== `${CIRCUIT_PROTOCOL}/${RELAY_PROTOCOL_VERSION}` || event.isUnidirectional) return false;
     const link = this.#relays.linkOfSession(event.session);
-    if (link?.isRegistered !== true) return false;
+    if (link === undefined) return false;
     const source = decodeCircuitMetadata(event.metadata);
     if (source?.type !== "source") return false;
     // Only a hint for people until the handshake has shown who it is.
     this.#relays.noteName(encodeNodeId(source.key, this.#internals.env.crypto), source.name);
-    this.#unbound.add(this.#attach(link, event.session, event.stream, now));
+    const { session, stream } = event;
+    this.#unbound.add(this.#attach({ link, session, stream, isDialled: false }, now));
     return true;
   }
 

@@ -8,6 +8,7 @@
  */
 
 import type { EventQueue } from "../connection/event_queue.ts";
+import type { DhKeys } from "../crypto/dh_keys.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import { decodeNodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
@@ -15,7 +16,6 @@ import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { Dial } from "./dial.ts";
 import type { DialId, DialOptions, DialTarget, EndpointConfig, EndpointEvent, PipeId } from "./endpoint_types.ts";
-import { Handshake } from "./handshake.ts";
 import { INIT_MESSAGE_BYTES_MAX } from "./handshake_payload.ts";
 import type { Handshakes } from "./handshakes.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
@@ -32,12 +32,14 @@ export interface DiallerOptions {
   readonly handshakes: Handshakes;
   readonly banned: ReadonlySet<NodeId>;
   readonly events: EventQueue<EndpointEvent>;
+  readonly dhKeys: DhKeys;
 }
 
 /** All dials of an endpoint. */
 export class Dialler {
   readonly #config: EndpointConfig;
   readonly #env: Environment;
+  readonly #dhKeys: DhKeys;
   readonly #pipes: PipeTable;
   readonly #sessions: SessionTable;
   readonly #handshakes: Handshakes;
@@ -56,6 +58,7 @@ export class Dialler {
   constructor(options: DiallerOptions) {
     this.#config = options.config;
     this.#env = options.env;
+    this.#dhKeys = options.dhKeys;
     this.#pipes = options.pipes;
     this.#sessions = options.sessions;
     this.#handshakes = options.handshakes;
@@ -232,7 +235,8 @@ export class Dialler {
     const { limits } = this.#config;
     const { id } = target;
     if (this.#isClosed) return ["closed", ""];
-    if (id !== undefined && (remoteKey === undefined || !Handshake.canDial(remoteKey))) return ["id_invalid", ""];
+    if (id !== undefined && (remoteKey === undefined || this.#dhKeys.of(remoteKey) === undefined))
+      return ["id_invalid", ""];
     if (options.isAnonymous === true && id === undefined) return ["id_invalid", "An anonymous dial needs an id"];
     if ((options.initMessage?.length ?? 0) > INIT_MESSAGE_BYTES_MAX) return ["message_too_large", "The init message"];
     if (id !== undefined && this.#banned.has(id.toLowerCase())) return ["banned", ""];

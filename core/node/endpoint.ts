@@ -18,6 +18,7 @@ import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
 import type { CloseOptions } from "../connection/session_options.ts";
 import type { ReadResult, StreamId } from "../connection/session_types.ts";
 import { equalBytes } from "../crypto/constant_time.ts";
+import { DhKeys } from "../crypto/dh_keys.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
@@ -79,6 +80,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       instance,
       // From the identity, so that a restarted node can still tell that it forgot. RFC 9000 §10.3.2.
       resetKey: deriveKey(env.crypto, config.identity.seed, "stateless reset"),
+      dhKeys: new DhKeys(),
       env,
     };
     this.#resets = new StatelessReset(context, config.limits.resetsPerSecondMax);
@@ -86,7 +88,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     const shared = { config: this.#config, env, pipes: this.#pipes, events: this.#events, banned: this.#banned };
     this.#sessions = new SessionTable(shared);
     this.#handshakes = new Handshakes({ ...shared, context, sessions: this.#sessions });
-    this.#dialler = new Dialler({ ...shared, sessions: this.#sessions, handshakes: this.#handshakes });
+    const { dhKeys } = context;
+    this.#dialler = new Dialler({ ...shared, dhKeys, sessions: this.#sessions, handshakes: this.#handshakes });
   }
 
   // What happened outside.

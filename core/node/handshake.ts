@@ -11,9 +11,10 @@
 import { transportParametersOf } from "../connection/session_defaults.ts";
 import type { PathKind, SessionConfig, SessionSecrets, TransportParameters } from "../connection/session_types.ts";
 import { concatBytes, equalBytes } from "../crypto/constant_time.ts";
+import type { DhKeys } from "../crypto/dh_keys.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { Identity, NodeId } from "../crypto/identity.ts";
-import { dhPublicKeyOfId, encodeNodeId, NODE_ID_BYTES } from "../crypto/identity.ts";
+import { encodeNodeId, NODE_ID_BYTES } from "../crypto/identity.ts";
 import { NoiseHandshake } from "../crypto/noise.ts";
 import type { CipherName, DhKeyPair } from "../crypto/provider.ts";
 import type { ErrorCode } from "../error.ts";
@@ -40,6 +41,8 @@ export interface HandshakeContext {
   readonly instance: Uint8Array;
   /** The key that stateless reset tokens are made with. */
   readonly resetKey: Uint8Array;
+  /** Forms of ids that were computed before. */
+  readonly dhKeys: DhKeys;
   readonly env: Environment;
 }
 
@@ -103,7 +106,7 @@ export class Handshake {
     const isInitiator = options.role === "initiator";
     const responderKey = options.pattern === "XX" ? undefined : isInitiator ? options.remoteKey : identity.publicKey;
     const remoteStatic =
-      isInitiator && options.pattern !== "XX" ? dhPublicKeyOfId(options.remoteKey ?? EMPTY) : undefined;
+      isInitiator && options.pattern !== "XX" ? context.dhKeys.of(options.remoteKey ?? EMPTY) : undefined;
     this.#noise = new NoiseHandshake({
       pattern: options.pattern,
       role: options.role,
@@ -117,11 +120,6 @@ export class Handshake {
       ...(this.#showsKey ? { staticKeys: identity.dh } : {}),
       ...(remoteStatic === undefined ? {} : { remoteStaticPublicKey: remoteStatic }),
     });
-  }
-
-  /** Whether a side can dial this key at all. */
-  static canDial(remoteKey: Uint8Array): boolean {
-    return dhPublicKeyOfId(remoteKey) !== undefined;
   }
 
   get isComplete(): boolean {
@@ -235,7 +233,7 @@ export class Handshake {
     const { nodeKey } = payload;
     if (this.role === "responder" && this.pattern === "NK") return nodeKey === undefined;
     if (nodeKey === undefined) return false;
-    const dh = dhPublicKeyOfId(nodeKey);
+    const dh = this.#context.dhKeys.of(nodeKey);
     const authenticated = this.#noise.remoteStatic;
     if (dh === undefined || authenticated === undefined || !equalBytes(dh, authenticated)) {
       this.failure = "identity_mismatch";

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { DEFAULT_SESSION_CONFIG } from "../../../core/connection/session_defaults.ts";
 import type { PathKind } from "../../../core/connection/session_types.ts";
+import { DhKeys } from "../../../core/crypto/dh_keys.ts";
 import { deriveKey } from "../../../core/crypto/hkdf.ts";
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { dhPublicKeyOfId, identityFromSeed } from "../../../core/crypto/identity.ts";
@@ -36,6 +37,7 @@ function partyOf(seed: string, ephemeral: string, instance: string): Party {
     identity,
     session: { ...DEFAULT_SESSION_CONFIG, ...vectors.parameters },
     instance: fromHex(instance),
+    dhKeys: new DhKeys(),
     resetKey,
     env: { ...env, random: (out: Uint8Array) => out.set(fromHex(ephemeral)) },
   };
