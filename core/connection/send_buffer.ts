@@ -12,8 +12,8 @@ import type { Bytes } from "../machine.ts";
 import { RangeSet } from "./range_set.ts";
 
 /**
- * Small writes are gathered in chunks of this size, so that a thousand of them do not cost a thousand objects; the first
- * one behind nothing has a smaller chunk, since often no other follows before it is acknowledged.
+ * Small writes are gathered in chunks of this size, so that a thousand of them do not cost a thousand objects; the
+ * first one behind nothing has a smaller chunk, since often no other follows before it is acknowledged.
  */
 const GATHER_BYTES = 4096;
 const FIRST_GATHER_BYTES = 512;

@@ -20,7 +20,7 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-test("leak: thousands of failed dials leave the heap flat", async () => {
+test("leak: 16,000 failed dials leave the heap flat", async () => {
   const node = await createNode();
   const fail = async (count: number): Promise<void> => {
     for (let done = 0; done < count; done += 50) {
@@ -28,12 +28,15 @@ test("leak: thousands of failed dials leave the heap flat", async () => {
       await Promise.all(dials);
     }
   };
-  await fail(1_000);
-  const before = heapBytes();
-  await fail(10_000);
-  const grown = heapBytes() - before;
-  // A leak of one object for each dial would be a megabyte and more.
-  assert.ok(grown < 600_000, `the heap grew by ${grown} bytes`);
+  await fail(4_000);
+  const growths: number[] = [];
+  for (let batch = 0; batch < 3; batch++) {
+    const before = heapBytes();
+    await fail(4_000);
+    growths.push(heapBytes() - before);
+  }
+  // The engine's own bookkeeping jumps now and then; a leak grows in every batch, by at least an object for each dial.
+  assert.ok(Math.min(...growths) < 120_000, `the heap grew by ${growths} bytes`);
   assert.equal(node.stats().pipes, 0);
   assert.equal(node.stats().handshakes, 0);
   await node.close();
