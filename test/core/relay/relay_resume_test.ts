@@ -6,6 +6,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
+import { DEFAULT_RELAY_CONFIG } from "../../../core/relay/relay_defaults.ts";
+import { tokenDigest } from "../../../core/relay/relay_name.ts";
+import { encodeUtf8 } from "../../../core/wire/utf8.ts";
 import type { RelayHost, Resident } from "./relay_world.ts";
 import { lastRelay, of, RelayWorld } from "./relay_world.ts";
 import { Transfer } from "./transfer.ts";
@@ -55,6 +59,10 @@ for (const isStored of [true, false]) {
     assert.ok(!transfer.isDone);
     assert.equal(lastRelay(a).state, "connecting");
     world.restartRelay(relay, {}, isStored ? snapshot : undefined);
+    const at = world.now;
+    assert.ok(world.run(40_000, () => of(a, "peerResumed").length > 0));
+    // The pause of the dial that found nobody, and three round trips.
+    assert.ok(world.now - at < 15_000, `The session was back after ${world.now - at} ms`);
     assert.ok(
       world.run(40_000, () => transfer.isDone),
       "The transfer did not go on",
@@ -93,6 +101,24 @@ test("a session whose responder alone lost the relay comes back by the other sid
   world.network.heal("b", "relay");
   assert.ok(world.run(40_000, () => transfer.isDone));
   transfer.check();
+});
+
+test("the side that was called opens the circuit when the side that called may not", () => {
+  const world = new RelayWorld();
+  const token = encodeUtf8("a token of the operator, of 32 b");
+  const registry = { tokens: [{ digest: tokenDigest(token, nobleProvider) }] };
+  const relay = world.addRelay("relay", { registry });
+  const [a, b] = [world.add("a"), world.add("b", { token })];
+  world.settle(a, b);
+  const sessions = world.join(a, b);
+  relay.host.kill();
+  const { classes } = DEFAULT_RELAY_CONFIG;
+  world.restartRelay(relay, { registry, classes: { ...classes, anonymous: { ...classes.anonymous, circuitsMax: 0 } } });
+  const transfer = new Transfer(world, { from: a, to: b, sessions, bytes: 100_000 });
+  assert.ok(world.run(20_000, () => transfer.isDone));
+  transfer.check();
+  assert.ok((relay.relay.stats().drops.quota ?? 0) > 0);
+  assert.equal(relay.relay.topology().circuits[0]?.source, b.identity.id);
 });
 
 test("clients of a relay that drains come back when they were told to, and sessions go on", () => {
