@@ -17,6 +17,11 @@ import { RangeSet } from "./range_set.ts";
  */
 const GATHER_BYTES = 4096;
 const FIRST_GATHER_BYTES = 512;
+/** Large writes go into slabs of this size, which serve again: fresh ones would keep the collector busy. */
+const SLAB_BYTES = 64 * 1024;
+/** A write from this size on is worth a slab. */
+const SLAB_WRITE_BYTES = 32 * 1024;
+const SPARE_SLABS_MAX = 16;
 
 interface Chunk {
   /** Stream offset of `bytes[0]`. */
@@ -39,6 +44,8 @@ export class SendBuffer {
   #ackedFloor = 0;
   readonly #acked = new RangeSet();
   readonly #lost = new RangeSet();
+  /** Slabs whose bytes were acknowledged; kept only while there is more to send. */
+  readonly #spare: Uint8Array[] = [];
 
   /** Offset after the last byte written. */
   get end(): number {
@@ -78,13 +85,15 @@ export class SendBuffer {
       tail.length += taken;
       this.#end += taken;
     }
+    while (bytes.length - taken >= SLAB_WRITE_BYTES) {
+      const part = bytes.subarray(taken, Math.min(bytes.length, taken + SLAB_BYTES));
+      this.#push(this.#spare.pop() ?? new Uint8Array(SLAB_BYTES), part);
+      taken += part.length;
+    }
     const rest = bytes.length - taken;
     if (rest === 0) return;
     const gatherBytes = this.#chunks.length === this.#head ? FIRST_GATHER_BYTES : GATHER_BYTES;
-    const store = new Uint8Array(Math.max(rest, gatherBytes));
-    store.set(taken === 0 ? bytes : bytes.subarray(taken));
-    this.#chunks.push({ offset: this.#end, bytes: store, length: rest });
-    this.#end += rest;
+    this.#push(new Uint8Array(Math.max(rest, gatherBytes)), taken === 0 ? bytes : bytes.subarray(taken));
   }
 
   /**
@@ -152,10 +161,17 @@ export class SendBuffer {
   /** Drops everything, for a stream that was reset. */
   clear(): void {
     this.#chunks = [];
+    this.#spare.length = 0;
     this.#head = 0;
     this.#ackedFloor = this.#sentEnd = this.#end;
     this.#acked.clear();
     this.#lost.clear();
+  }
+
+  #push(store: Uint8Array, bytes: Uint8Array): void {
+    store.set(bytes);
+    this.#chunks.push({ offset: this.#end, bytes: store, length: bytes.length });
+    this.#end += bytes.length;
   }
 
   #free(): void {
@@ -165,10 +181,12 @@ export class SendBuffer {
       if (chunk.offset + chunk.length > this.#ackedFloor) break;
       // A gathering tail stays only while it has room and bytes may still be appended right behind it.
       chunks[this.#head++] = EMPTY_CHUNK;
+      if (chunk.bytes.length === SLAB_BYTES && this.#spare.length < SPARE_SLABS_MAX) this.#spare.push(chunk.bytes);
     }
     if (this.#head === chunks.length) {
       chunks.length = 0;
       this.#head = 0;
+      this.#spare.length = 0;
     } else if (this.#head > 32 && this.#head * 2 > chunks.length) {
       chunks.splice(0, this.#head);
       this.#head = 0;
