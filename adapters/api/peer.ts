@@ -49,7 +49,6 @@ export class PeerHandle implements Peer {
   readonly isInitiator: boolean;
   readonly initMessage: Uint8Array | undefined;
   readonly ready: Promise<void> = Promise.resolve();
-  readonly datagrams: PeerDatagrams;
   state: "connected" | "suspended" | "closed" = "connected";
 
   readonly #closed = deferred<CloseInfo>();
@@ -64,6 +63,7 @@ export class PeerHandle implements Peer {
   #unidirectionalReadable: ReadableStream<ReceiveStream> | undefined;
   #messageRoom: Deferred<void> | undefined;
   #streamRoom: Deferred<void> | undefined;
+  #datagrams: PeerDatagrams | undefined;
   #error: ViaductError | undefined;
   #lastStats: SessionStats | undefined;
 
@@ -73,7 +73,6 @@ export class PeerHandle implements Peer {
     this.id = event.remoteId;
     this.isInitiator = event.isInitiator;
     this.initMessage = event.initMessage;
-    this.datagrams = this.#newDatagrams();
   }
 
   get name(): string | undefined {
@@ -82,6 +81,12 @@ export class PeerHandle implements Peer {
 
   get closed(): Promise<CloseInfo> {
     return this.#closed.promise;
+  }
+
+  /** Made when asked for: WHATWG streams weigh more than the rest of an idle peer. */
+  get datagrams(): PeerDatagrams {
+    this.#datagrams ??= this.#newDatagrams();
+    return this.#datagrams;
   }
 
   get incomingBidirectionalStreams(): ReadableStream<Stream> {
