@@ -19,7 +19,6 @@ Listens on ${DEFAULT_LISTEN.join(" and ")} unless told otherwise.
   --origin ORIGIN   an Origin whose pages may connect, or * for all; by default only the same origin`,
   options: { host: { type: "string", multiple: true }, origin: { type: "string", multiple: true } },
   async run({ settings, terminal, signal, flags }) {
-    await easeCollector();
     const { createRelay } = await loadRuntimeEntry();
     const listen = settings.listen.length > 0 ? settings.listen : DEFAULT_LISTEN;
     const store = settings.key === join(configDirectory(), "key") ? join(configDirectory(), "relay-key") : settings.key;
@@ -50,14 +49,3 @@ Listens on ${DEFAULT_LISTEN.join(" and ")} unless told otherwise.
     await relay.close();
   },
 };
-
-/**
- * A relay makes and drops buffers all the time, and V8 begins to mark the heap anew for each few megabytes of them:
- * without incremental marking a relay spends a quarter of the time for the same bytes (measured on Node 20 and 24).
- */
-async function easeCollector(): Promise<void> {
-  const globals = globalThis as { Deno?: unknown; Bun?: unknown };
-  if (globals.Deno !== undefined || globals.Bun !== undefined) return;
-  const { setFlagsFromString } = await import("node:v8");
-  setFlagsFromString("--no-incremental-marking");
-}
