@@ -23,9 +23,9 @@ export async function loadRuntimeEntry(): Promise<RuntimeEntry> {
 }
 
 /**
- * Bulk traffic makes and drops buffers all the time, and V8 begins to mark the heap anew for each few megabytes of them:
- * without incremental marking the same bytes take half the time, in a relay a quarter (measured on Node 20 and 24).
- * A library must not set the flags of its process; a command may.
+ * Bulk traffic makes and drops buffers all the time, and V8 begins to mark the heap anew for each few megabytes of
+ * them: without incremental marking the same bytes take half the time, in a relay a quarter (measured on Node 20 and
+ * 24). A library must not set the flags of its process; a command may.
  */
 async function easeCollector(): Promise<void> {
   const { setFlagsFromString } = await import("node:v8");
