@@ -33,14 +33,21 @@ const UNLIMITED = { maxInboundStreams: 100_000, maxOutboundStreams: 100_000 };
 
 if (role === "server") {
   const node = await create(["/ip4/127.0.0.1/tcp/0"]);
+  const closeToo = (stream) => stream.addEventListener("remoteCloseWrite", () => void stream.close());
   await node.handle(
     "/echo/1",
-    (stream) => stream.addEventListener("message", (event) => stream.send(event.data)),
+    (stream) => {
+      stream.addEventListener("message", (event) => stream.send(event.data));
+      closeToo(stream);
+    },
     UNLIMITED,
   );
   await node.handle(
     "/sink/1",
-    (stream) => stream.addEventListener("remoteCloseWrite", () => void stream.close()),
+    (stream) => {
+      stream.addEventListener("message", () => {});
+      closeToo(stream);
+    },
     UNLIMITED,
   );
   tell(node.getMultiaddrs()[0].toString());
