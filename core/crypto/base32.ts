@@ -8,7 +8,10 @@
 import type { Bytes } from "../machine.ts";
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
-const VALUES: ReadonlyMap<string, number> = new Map([...ALPHABET].map((letter, value) => [letter, value]));
+// Both cases are listed: outside ASCII there are letters whose small form is ASCII (U+212A), so nothing is lowered.
+const VALUES: ReadonlyMap<string, number> = new Map(
+  [...ALPHABET, ...ALPHABET.toUpperCase()].map((letter, index) => [letter, index % ALPHABET.length]),
+);
 
 /** Encodes bytes; the last letter is filled with zero bits. */
 export function encodeBase32(bytes: Uint8Array): string {
@@ -34,7 +37,7 @@ export function decodeBase32(text: string): Bytes | undefined {
   let buffer = 0;
   let bits = 0;
   let at = 0;
-  for (const letter of text.toLowerCase()) {
+  for (const letter of text) {
     const value = VALUES.get(letter);
     if (value === undefined) return undefined;
     buffer = (buffer << 5) | value;

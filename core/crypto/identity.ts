@@ -59,7 +59,10 @@ export function encodeNodeId(publicKey: Uint8Array, crypto: CryptoProvider): Nod
   return encodeBase32(concatBytes(publicKey, checksumOf(publicKey, crypto)));
 }
 
-/** The key of an id in text form, or `undefined` when it is none: mistyped, cut or not a usable key. */
+/**
+ * The key of an id in text form, or `undefined` when it is none: mistyped or cut. Whether it is a key that somebody can
+ * hold is told by `dhPublicKeyOfId`, which costs a hundred times as much.
+ */
 export function decodeNodeId(text: string, crypto: CryptoProvider): Bytes | undefined {
   if (text.length !== NODE_ID_LENGTH) return undefined;
   const bytes = decodeBase32(text);
@@ -70,14 +73,18 @@ export function decodeNodeId(text: string, crypto: CryptoProvider): Bytes | unde
 
 /** The X25519 form of an id, or `undefined` when the bytes are no point or one of small order. THREATS t-A2. */
 export function dhPublicKeyOfId(publicKey: Uint8Array): Bytes | undefined {
-  if (publicKey.length !== NODE_ID_BYTES) return undefined;
+  if (!isUsablePublicKey(publicKey)) return undefined;
+  const dh = ed25519.utils.toMontgomery(publicKey) as Bytes;
+  return isAllZero(dh) ? undefined : dh;
+}
+
+/** Whether bytes are the canonical form of an Ed25519 point that is not of small order. RFC 8032 §5.1.3. */
+export function isUsablePublicKey(publicKey: Uint8Array): boolean {
+  if (publicKey.length !== NODE_ID_BYTES) return false;
   try {
-    const point = ed25519.Point.fromBytes(publicKey, false);
-    if (point.isSmallOrder()) return undefined;
-    const dh = ed25519.utils.toMontgomery(publicKey) as Bytes;
-    return isAllZero(dh) ? undefined : dh;
+    return !ed25519.Point.fromBytes(publicKey, false).isSmallOrder();
   } catch {
-    return undefined;
+    return false;
   }
 }
 

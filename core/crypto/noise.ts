@@ -19,6 +19,7 @@ import { SymmetricState } from "./symmetric_state.ts";
 /** Bytes of the largest message. Noise §3. */
 const MESSAGE_BYTES_MAX = 65535;
 const DH_BYTES = 32;
+const PSK_BYTES = 32;
 
 /** What a handshake starts from. */
 export interface NoiseOptions {
@@ -70,6 +71,12 @@ export class NoiseHandshake {
     if (tokens.filter((token) => token === "psk").length !== this.#psks.length) {
       throw new TypeError(`Cannot use pattern '${pattern.name}' with ${this.#psks.length} pre-shared keys`);
     }
+    for (const psk of this.#psks) {
+      if (psk.length !== PSK_BYTES) throw new RangeError(`Cannot use a pre-shared key of ${psk.length} bytes`);
+    }
+    if (this.#remoteStatic !== undefined && this.#remoteStatic.length !== DH_BYTES) {
+      throw new RangeError(`Cannot use a static key of ${this.#remoteStatic.length} bytes`);
+    }
     this.#symmetric = new SymmetricState(options.crypto, `Noise_${pattern.name}_25519_ChaChaPoly_SHA256`);
     this.#symmetric.mixHash(options.prologue);
     if (pattern.initiatorPreMessage) this.#mixKnown(this.#isInitiator);
@@ -115,8 +122,9 @@ export class NoiseHandshake {
     parts.push(this.#symmetric.encryptAndHash(payload));
     this.#nextMessage++;
     const message = concatBytes(...parts);
-    if (message.length > MESSAGE_BYTES_MAX) throw new RangeError(`Cannot write a message of ${message.length} bytes`);
-    return message;
+    if (message.length <= MESSAGE_BYTES_MAX) return message;
+    this.#fail(); // The state has moved on: there is no second try.
+    throw new RangeError(`Cannot write a message of ${message.length} bytes`);
   }
 
   /** Reads the next message and returns its payload, or `undefined`: then the handshake is over. Never throws. */

@@ -67,14 +67,18 @@ const TABLE: Readonly<Record<string, string>> = {
 export function handshakePattern(name: string): HandshakePattern | undefined {
   const at = name.indexOf("psk");
   const base = at < 0 ? name : name.slice(0, at);
-  const row = TABLE[base];
+  const row = Object.hasOwn(TABLE, base) ? TABLE[base] : undefined;
   if (row === undefined) return undefined;
   const [known = "", ...rows] = row.split("|");
   const messages = rows.map((message) => message.split(",") as Token[]);
   if (at >= 0) {
+    let previous = -1;
     for (const modifier of name.slice(at).split("+")) {
       const match = /^psk(\d)$/.exec(modifier);
       const place = match === null ? Number.NaN : Number(match[1]);
+      // Noise §8: modifiers are sorted, so that one pattern has one name.
+      if (!(place > previous)) return undefined;
+      previous = place;
       // Noise §9.4: psk0 begins the first message, pskN ends the Nth.
       if (place === 0) messages[0]?.unshift("psk");
       else if (messages[place - 1] === undefined) return undefined;

@@ -1,8 +1,8 @@
 /**
  * CipherState and SymmetricState of Noise with ChaChaPoly and SHA-256. Noise rev 34 §5.1, §5.2, §12.3, §12.7.
  *
- * The invariant to hold: the nonce moves only when decryption succeeded (THREATS t-A8), and its largest value is never
- * used.
+ * The invariant to hold: the nonce moves only when decryption succeeded (THREATS t-A8), and no nonce is used twice: a
+ * counter that a number cannot hold exactly is refused.
  *
  * @module
  */
@@ -61,6 +61,7 @@ export class CipherState {
 
   /** Noise §12.3: 32 zero bits, then the counter in 64 bits, little-endian. */
   #nonceBytes(): Uint8Array {
+    if (this.#nonce > Number.MAX_SAFE_INTEGER) throw new RangeError("Cannot use a key for more messages");
     const bytes = new Uint8Array(NONCE_BYTES);
     new DataView(bytes.buffer).setUint32(4, this.#nonce >>> 0, true);
     new DataView(bytes.buffer).setUint32(8, Math.floor(this.#nonce / 0x100000000), true);
