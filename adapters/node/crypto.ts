@@ -25,11 +25,14 @@ import type { AeadKey, CipherName, CryptoProvider } from "../../core/crypto/prov
 import { KEY_BYTES, TAG_BYTES } from "../../core/crypto/provider.ts";
 import type { Bytes } from "../../core/machine.ts";
 
-/** DER in front of raw keys. RFC 8410 §4 and §7. */
-const X25519_PRIVATE = "302e020100300506032b656e04220420";
-const X25519_PUBLIC = "302a300506032b656e032100";
-const ED25519_PRIVATE = "302e020100300506032b657004220420";
-const ED25519_PUBLIC = "302a300506032b6570032100";
+/** The two uses of the curve, as RFC 8037 §2 names them. */
+type Curve = "X25519" | "Ed25519";
+
+/** DER in front of a raw secret. RFC 8410 §7. */
+const SECRET_PREFIX: Readonly<Record<Curve, string>> = {
+  X25519: "302e020100300506032b656e04220420",
+  Ed25519: "302e020100300506032b657004220420",
+};
 const RAW_BYTES = 32;
 
 /**
@@ -90,13 +93,13 @@ export const nodeProvider: CryptoProvider = Object.freeze({
   ciphers: Object.freeze(["chacha20-poly1305", "aes-256-gcm"] as const),
   sha256: (data: Uint8Array): Bytes => plain(createHash("sha256").update(data).digest()),
   hmacSha256: (key: Uint8Array, data: Uint8Array): Bytes => plain(createHmac("sha256", key).update(data).digest()),
-  x25519PublicKey: (secretKey: Uint8Array): Bytes => rawPublicKey(privateKey(X25519_PRIVATE, secretKey)),
+  x25519PublicKey: (secretKey: Uint8Array): Bytes => rawPublicKey(privateKey("X25519", secretKey)),
   x25519: (secretKey: Uint8Array, publicKey: Uint8Array): Bytes | undefined => {
     try {
       const shared = plain(
         diffieHellman({
-          privateKey: privateKey(X25519_PRIVATE, secretKey),
-          publicKey: publicKeyObject(X25519_PUBLIC, publicKey),
+          privateKey: privateKey("X25519", secretKey),
+          publicKey: importPublic("X25519", publicKey),
         }),
       );
       return isAllZero(shared) ? undefined : shared;
@@ -104,15 +107,15 @@ export const nodeProvider: CryptoProvider = Object.freeze({
       return undefined; // OpenSSL refuses low-order keys by itself. RFC 7748 §6.1.
     }
   },
-  ed25519PublicKey: (seed: Uint8Array): Bytes => rawPublicKey(privateKey(ED25519_PRIVATE, seed)),
+  ed25519PublicKey: (seed: Uint8Array): Bytes => rawPublicKey(privateKey("Ed25519", seed)),
   ed25519Sign: (seed: Uint8Array, message: Uint8Array): Bytes =>
-    plain(sign(null, message, privateKey(ED25519_PRIVATE, seed))),
+    plain(sign(null, message, privateKey("Ed25519", seed))),
   ed25519Verify: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean => {
     // One rule in every runtime, that of @noble (THREATS t-A1). A host checks the equation without the cofactor: what
     // it takes, the rule takes too unless the key is of small order or not canonical. What it refuses, the rule may
     // still take (RFC 8032 §5.1.7 multiplies by the cofactor), so a refusal is asked for twice.
     try {
-      if (verify(null, message, publicKeyObject(ED25519_PUBLIC, publicKey), signature)) {
+      if (verify(null, message, importPublic("Ed25519", publicKey), signature)) {
         return isUsablePublicKey(publicKey);
       }
     } catch {
@@ -134,24 +137,61 @@ interface ImportedKey {
  * Importing a key costs more than using it, and a handshake uses each of its secrets up to four times. The cache holds
  * no secret longer than its owner holds the bytes.
  */
-const PRIVATE_KEYS = new WeakMap<Uint8Array, Map<string, ImportedKey>>();
+const PRIVATE_KEYS = new WeakMap<Uint8Array, Map<Curve, ImportedKey>>();
 
-function privateKey(prefix: string, raw: Uint8Array): KeyObject {
+function privateKey(curve: Curve, raw: Uint8Array): KeyObject {
   let forms = PRIVATE_KEYS.get(raw);
   if (forms === undefined) {
     forms = new Map();
     PRIVATE_KEYS.set(raw, forms);
   }
   const digest = createHash("sha256").update(raw).digest();
-  const known = forms.get(prefix);
+  const known = forms.get(curve);
   if (known !== undefined && equalBytes(known.digest, digest)) return known.key;
-  const key = createPrivateKey({ key: der(prefix, raw), format: "der", type: "pkcs8" });
-  forms.set(prefix, { digest, key });
+  const isQuick = curve === "X25519" && isQuickImportRight();
+  const key = isQuick ? importSecretQuickly(raw) : importSecret(curve, raw);
+  forms.set(curve, { digest, key });
   return key;
 }
 
-function publicKeyObject(prefix: string, raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: der(prefix, raw), format: "der", type: "spki" });
+/** As JWK, which OpenSSL need not guess at as it does at DER: on Node 20 5 µs for 75, elsewhere no slower. */
+function importPublic(curve: Curve, raw: Uint8Array): KeyObject {
+  checkRaw(raw);
+  return createPublicKey({ key: { kty: "OKP", crv: curve, x: base64url(raw) }, format: "jwk" });
+}
+
+function importSecret(curve: Curve, raw: Uint8Array): KeyObject {
+  checkRaw(raw);
+  const der = Buffer.concat([Buffer.from(SECRET_PREFIX[curve], "hex"), raw]);
+  const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  der.fill(0);
+  return key;
+}
+
+/**
+ * As JWK: on Node 20 35 µs for 350, and a handshake makes a new key. A JWK has to say the public half too, which is
+ * what is wanted here; hosts derive it and do not look at what was said.
+ */
+function importSecretQuickly(raw: Uint8Array): KeyObject {
+  checkRaw(raw);
+  return createPrivateKey({ key: { kty: "OKP", crv: "X25519", d: base64url(raw), x: ANY_PUBLIC }, format: "jwk" });
+}
+
+const ANY_PUBLIC: string = "A".repeat(43); // 32 zero bytes
+let isQuickRight: boolean | undefined;
+
+/** Asks the host once whether it does look, or keeps what was said: then it is not done. */
+function isQuickImportRight(): boolean {
+  if (isQuickRight === undefined) {
+    const secret = new Uint8Array(RAW_BYTES).fill(RAW_BYTES);
+    try {
+      const quick = rawPublicKey(importSecretQuickly(secret));
+      isQuickRight = equalBytes(quick, rawPublicKey(importSecret("X25519", secret)));
+    } catch {
+      isQuickRight = false;
+    }
+  }
+  return isQuickRight;
 }
 
 function rawPublicKey(secret: KeyObject): Bytes {
@@ -159,9 +199,12 @@ function rawPublicKey(secret: KeyObject): Bytes {
   return plain(spki.subarray(spki.length - RAW_BYTES));
 }
 
-function der(prefix: string, raw: Uint8Array): Buffer {
+function checkRaw(raw: Uint8Array): void {
   if (raw.length !== RAW_BYTES) throw new RangeError(`Cannot use a key of ${raw.length} bytes`);
-  return Buffer.concat([Buffer.from(prefix, "hex"), raw]);
+}
+
+function base64url(raw: Uint8Array): string {
+  return Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64url");
 }
 
 /** A copy without the pool that a small `Buffer` shares. */

@@ -1,8 +1,8 @@
 /**
  * Tickets: everything needed to reach a node in one string that fits a URL, a chat line and a QR code. PROTOCOL §3.12.
  *
- * Base32 rather than base64url: a tenth of the length more, but it survives a change of case, is read out and typed, is
- * one word to double-click, and a QR code holds it in its alphanumeric mode, where it is the shorter of the two.
+ * Base32 rather than base64url: a fifth longer, but it survives a change of case, is read out and typed, is
+ * one word to double-click, and a QR code holds it in its alphanumeric mode (in capitals), where it is the shorter one.
  *
  * The invariant to hold: decoding is bounded before it allocates, and never throws; what was encoded decodes.
  *
@@ -69,7 +69,7 @@ export function encodeTicket(ticket: Ticket, crypto: CryptoProvider): string {
   writer.bytes(token);
   const body = writer.finish();
   const text = TICKET_PREFIX + encodeBase32(concatBytes(body, crypto.sha256(body).subarray(0, CHECKSUM_BYTES)));
-  checkCount("all of it", text.length, TEXT_LENGTH_MAX);
+  checkCount("text", text.length, TEXT_LENGTH_MAX);
   return text;
 }
 
