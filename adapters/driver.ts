@@ -13,6 +13,7 @@ import { NEVER } from "../core/machine.ts";
 import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
 import { parseAddress } from "./address.ts";
 import type { Address, Listener, ListenOptions, Pipe, PipeHandler, Runtime, Timer } from "./runtime.ts";
+import { SELF_ADDRESS, SelfPipe } from "./self_pipe.ts";
 
 /** Bytes collected for one pipe before they are handed over, so that back-pressure is noticed in time. */
 const FLUSH_BYTES = 512 * 1024;
@@ -35,7 +36,7 @@ export interface DriverOptions<Event> {
 }
 
 /** Drives one machine. */
-export class Driver<Event> implements Disposable {
+export class Driver<Event> {
   readonly #runtime: Runtime;
   readonly #machine: Drivable<Event>;
   readonly #onEvent: (event: Event) => void;
@@ -96,11 +97,12 @@ export class Driver<Event> implements Disposable {
   async closeListeners(): Promise<void> {
     const listeners = [...this.#listeners];
     this.#listeners.clear();
-    await Promise.all(listeners.map((listener) => listener.close()));
+    // A listener that cannot be closed is gone already.
+    await Promise.allSettled(listeners.map((listener) => listener.close()));
   }
 
   /** Lets everything go: timer, listeners and pipes, which flush first. */
-  [Symbol.dispose](): void {
+  dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#timer?.cancel();
@@ -138,7 +140,7 @@ export class Driver<Event> implements Disposable {
       }
       this.#arm();
     } catch (error) {
-      this[Symbol.dispose]();
+      this.dispose();
       this.#onFailure(error);
     } finally {
       this.#isPumping = false;
@@ -206,7 +208,7 @@ export class Driver<Event> implements Disposable {
     try {
       act();
     } catch (error) {
-      this[Symbol.dispose]();
+      this.dispose();
       this.#onFailure(error);
       return;
     }
@@ -241,6 +243,10 @@ export class Driver<Event> implements Disposable {
   }
 
   #dial(id: PipeId, text: string): void {
+    if (text === SELF_ADDRESS) {
+      this.#dialSelf(id);
+      return;
+    }
     const address = parseAddress(text);
     if (address === undefined || !this.#runtime.canDial.includes(address.scheme)) {
       const code = address === undefined ? "address_invalid" : "unsupported";
@@ -263,6 +269,15 @@ export class Driver<Event> implements Disposable {
         this.#input({ type: "pipeFailed", pipe: id, code, detail });
       },
     );
+  }
+
+  #dialSelf(id: PipeId): void {
+    const [dialled, accepted] = SelfPipe.pair(this.#runtime);
+    const handler = this.#accept(accepted);
+    if (handler !== undefined) accepted.start(handler);
+    dialled.start(this.#handlerOf(id));
+    this.#pipes.set(id, dialled);
+    queueMicrotask(() => this.#open(id, dialled, true));
   }
 
   #open(id: PipeId, pipe: Pipe, isDialled: boolean): void {

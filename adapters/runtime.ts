@@ -131,6 +131,11 @@ export interface Runtime {
   readonly keys: KeyStore | undefined;
   /** Fills with secure random bytes, any length. Throws when the host has no source. */
   random(out: Uint8Array): void;
+  /**
+   * The IP addresses of this machine by which others may reach it: neither loopback nor link-local. Left out, or empty,
+   * where the runtime does not tell.
+   */
+  hostAddresses?(): readonly string[];
   /** Monotonic milliseconds. */
   now(): Instant;
   /** Wall-clock milliseconds since 1970, where a token or lease needs it. */

@@ -18,10 +18,10 @@ import type {
 } from "../../core/relay/relay_types.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { environmentOf, loadIdentity } from "./create_node.ts";
+import { ItemQueue } from "./item_queue.ts";
 import { NodeHandle } from "./node.ts";
 import { nodeConfigOf, resolveLimits } from "./options.ts";
 import type { Node, NodeOptions } from "./types.ts";
-import { ItemQueue } from "./waiting.ts";
 
 /** Events that wait for a slow reader; then the oldest go. */
 const EVENTS_MAX = 1024;
@@ -84,7 +84,8 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
     ...(onHttpRequest === undefined ? {} : { onHttpRequest }),
   });
   void handle.closed.then(() => {
-    for (const reader of [...readers]) reader.end();
+    for (const reader of readers) reader.end();
+    readers.clear();
   });
   return {
     node: handle,
@@ -92,8 +93,9 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
     stats: () => machine.stats(),
     topology: () => machine.topology(),
     events: ({ signal } = {}) => {
-      const queue: ItemQueue<RelayServerEvent> = new ItemQueue({ signal, onClosed: () => readers.delete(queue) });
-      readers.add(queue);
+      const queue: ItemQueue<RelayServerEvent> = new ItemQueue({ signal, onLeft: () => readers.delete(queue) });
+      if (handle.isClosing) queue.end();
+      if (!queue.isEnded) readers.add(queue);
       return queue;
     },
     drain: (drain) => {

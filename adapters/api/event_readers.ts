@@ -4,8 +4,8 @@
  * @module
  */
 
+import { ItemQueue } from "./item_queue.ts";
 import type { NodeEvent } from "./types.ts";
-import { ItemQueue } from "./waiting.ts";
 
 /** Events that wait for one reader; then the older half goes and `lost` tells how many. */
 const EVENTS_MAX = 1024;
@@ -18,10 +18,10 @@ export class EventReaders {
   read(options: { readonly signal?: AbortSignal }, isEnded: boolean): AsyncIterableIterator<NodeEvent> {
     const queue: ItemQueue<NodeEvent> = new ItemQueue<NodeEvent>({
       signal: options.signal,
-      onClosed: () => this.#readers.delete(queue),
+      onLeft: () => this.#readers.delete(queue),
     });
-    this.#readers.add(queue);
     if (isEnded) queue.end();
+    if (!queue.isEnded) this.#readers.add(queue);
     return queue;
   }
 
@@ -39,6 +39,7 @@ export class EventReaders {
   }
 
   end(): void {
-    for (const reader of [...this.#readers]) reader.end();
+    for (const reader of this.#readers) reader.end();
+    this.#readers.clear();
   }
 }

@@ -7,27 +7,28 @@
  * @module
  */
 
-import type { ReadResult, SessionStats, StreamId } from "../../core/connection/session_types.ts";
-import { encodeTicket } from "../../core/crypto/ticket.ts";
-import type { ErrorCode } from "../../core/error.ts";
+import type { ReadResult, SessionClosed, SessionStats, StreamId } from "../../core/connection/session_types.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { Instant } from "../../core/machine.ts";
-import type { DialId, SessionId } from "../../core/node/endpoint_types.ts";
+import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
-import type { ConnectTarget, NodeEvent as MachineEvent, RelayId } from "../../core/node/node_types.ts";
+import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
 import { formatAddress, parseAddress } from "../address.ts";
 import { type Drivable, Driver } from "../driver.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { ValueCodec } from "../value_codec.ts";
+import { Dials } from "./dials.ts";
 import { EventReaders } from "./event_readers.ts";
-import { LoopbackPeer } from "./loopback_peer.ts";
+import { LOOPBACK_SESSION, LoopbackPeer } from "./loopback_peer.ts";
 import { MessageInbox } from "./message_inbox.ts";
+import { OwnRelays } from "./own_relays.ts";
+import { ownTicket } from "./own_ticket.ts";
 import { PeerHandle } from "./peer.ts";
 import { PresenceWatch } from "./presence_watch.ts";
 import { Responders } from "./responders.ts";
 import { parseServed } from "./served_protocol.ts";
 import type { StreamHandle } from "./stream.ts";
-import { parseRelay, parseTarget } from "./target.ts";
+import { checkedNodeId, parseRelay, parseTarget } from "./target.ts";
 import type {
   CloseInfo,
   ConnectOptions,
@@ -50,7 +51,7 @@ import type {
   Value,
   WaitOptions,
 } from "./types.ts";
-import { type Deferred, deferred, disposable, waitFor } from "./waiting.ts";
+import { alsoDisposable, deferred, disposable, fromNowOn, waitFor } from "./waiting.ts";
 
 const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -81,22 +82,21 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #parts: NodeParts<Extra>;
   readonly #bySession = new Map<SessionId, PeerHandle>();
   readonly #byId = new Map<NodeId, PeerHandle>();
-  readonly #dials = new Map<DialId, Deferred<PeerHandle>>();
+  readonly #dials: Dials;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #responders: Responders = new Responders(this as never);
-  readonly #inbox = new MessageInbox((session, size) =>
-    this.command((machine, now) => machine.releaseMessage(session, size, now)),
-  );
+  readonly #inbox = new MessageInbox((session, size) => this.#release(session, size));
   readonly #eventReaders = new EventReaders();
   readonly #presence: PresenceWatch;
-  readonly #relays = new Map<RelayId, RelayStatus>();
+  readonly #relays: OwnRelays;
   readonly #addresses: string[] = [];
   readonly #ready = deferred();
   readonly #closed = deferred<CloseInfo>();
   #closing: Promise<void> | undefined;
   #closeInfo: CloseInfo = { closeCode: 0, reason: "", code: "closed", isRemote: false };
-  #name: string | undefined;
-  #token: Uint8Array | undefined;
+  /** Of sessions that are over. */
+  #pastBytesSent = 0;
+  #pastBytesReceived = 0;
   #isMachineClosed = false;
   #onMachineClosed: () => void = () => {};
   #loopback: LoopbackPeer | undefined;
@@ -107,7 +107,8 @@ export class NodeHandle<Extra = never> implements Node {
     this.runtime = parts.runtime;
     this.limits = parts.limits;
     this.#machine = parts.node;
-    this.#token = parts.options.token;
+    this.#relays = new OwnRelays(parts.options.token);
+    this.#dials = new Dials(this as never, parts.options.initMessage);
     this.#driver = new Driver({
       runtime: parts.runtime,
       machine: parts.machine,
@@ -121,11 +122,11 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   get name(): string | undefined {
-    return this.#name;
+    return this.#relays.name;
   }
 
   get token(): Uint8Array | undefined {
-    return this.#token;
+    return this.#relays.token;
   }
 
   get addresses(): readonly string[] {
@@ -133,7 +134,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   get relays(): readonly RelayStatus[] {
-    return [...this.#relays.values()];
+    return this.#relays.statuses;
   }
 
   get peers(): ReadonlyMap<NodeId, Peer> {
@@ -142,6 +143,11 @@ export class NodeHandle<Extra = never> implements Node {
 
   get ready(): Promise<void> {
     return this.#ready.promise;
+  }
+
+  /** Whether nothing new is begun any more. */
+  get isClosing(): boolean {
+    return this.#closing !== undefined || this.#driver.isDisposed;
   }
 
   get closed(): Promise<CloseInfo> {
@@ -166,19 +172,8 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   ticket(options: { readonly token?: Uint8Array } = {}): string {
-    const relays = this.relays
-      .filter((relay) => relay.state !== "refused")
-      .map((relay) => ({ addresses: [relay.address], ...(relay.id === undefined ? {} : { id: relay.id }) }));
-    return encodeTicket(
-      {
-        id: this.id,
-        addresses: this.#addresses.slice(0, 16),
-        relays: relays.slice(0, 8),
-        ...(this.#name === undefined ? {} : { name: this.#name }),
-        ...(options.token === undefined ? {} : { token: options.token }),
-      },
-      this.runtime.crypto,
-    );
+    const { id, name, addresses, relays } = this;
+    return ownTicket({ id, name, addresses, relays, token: options.token }, this.runtime);
   }
 
   async listen(text: string, options?: ListenOptions): Promise<string> {
@@ -204,7 +199,7 @@ export class NodeHandle<Extra = never> implements Node {
   async connect(target: Target, options: ConnectOptions = {}): Promise<Peer> {
     this.#requireOpen();
     options.signal?.throwIfAborted();
-    return await this.#connect(parseTarget(target, this.runtime.crypto), options);
+    return await this.#dials.connect(parseTarget(target, this.runtime.crypto), options);
   }
 
   handle(protocol: string | readonly string[], handler: StreamHandler, options: HandleOptions = {}): Disposable {
@@ -229,13 +224,15 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   async send(target: Target | Peer, value: Value, options: SendOptions = {}): Promise<void> {
-    const peer = await this.#peerOf(target, options);
-    await peer.send(value, options);
+    const wait = fromNowOn(options, this.runtime);
+    const peer = await this.#peerOf(target, wait);
+    await peer.send(value, wait);
   }
 
   async request(target: Target | Peer, name: string, value: Value, options: WaitOptions = {}): Promise<Value> {
-    const peer = await this.#peerOf(target, options);
-    return await peer.request(name, value, options);
+    const wait = fromNowOn(options, this.runtime);
+    const peer = await this.#peerOf(target, wait);
+    return await peer.request(name, value, wait);
   }
 
   async broadcast(
@@ -243,7 +240,12 @@ export class NodeHandle<Extra = never> implements Node {
     options: SendOptions & { readonly filter?: (peer: Peer) => boolean } = {},
   ): Promise<number> {
     const { filter } = options;
-    const peers = [...this.#bySession.values()].filter((peer) => peer.state !== "closed" && filter?.(peer) !== false);
+    this.#requireOpen();
+    // What cannot be sent to anybody is the caller's to know.
+    this.codec.encode(value, this.limits.messageBytesMax);
+    const peers = [...this.#bySession.values()].filter(
+      (peer) => peer.state !== "closed" && peer.id !== this.id && filter?.(peer) !== false,
+    );
     const outcomes = await Promise.allSettled(peers.map((peer) => peer.send(value, options)));
     options.signal?.throwIfAborted();
     return outcomes.filter((outcome) => outcome.status === "fulfilled").length;
@@ -259,13 +261,15 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   ban(id: NodeId): void {
-    this.banned.add(id);
-    this.command((machine, now) => machine.ban(id, now));
+    const node = checkedNodeId(id, this.runtime.crypto);
+    this.banned.add(node);
+    this.command((machine, now) => machine.ban(node, now));
   }
 
   unban(id: NodeId): void {
-    this.banned.delete(id);
-    this.command((machine) => machine.unban(id));
+    const node = checkedNodeId(id, this.runtime.crypto);
+    this.banned.delete(node);
+    this.command((machine) => machine.unban(node));
   }
 
   events(options: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<NodeEvent> {
@@ -274,8 +278,8 @@ export class NodeHandle<Extra = never> implements Node {
 
   stats(): NodeStats {
     const { sessions, handshakes, dropped } = this.#machine.stats();
-    let bytesSent = 0;
-    let bytesReceived = 0;
+    let bytesSent = this.#pastBytesSent;
+    let bytesReceived = this.#pastBytesReceived;
     for (const session of this.#bySession.keys()) {
       const stats = this.#machine.session(session)?.stats();
       bytesSent += stats?.bytesSent ?? 0;
@@ -347,7 +351,15 @@ export class NodeHandle<Extra = never> implements Node {
     // In a promise, so that a handler that throws at once is caught as well.
     void Promise.resolve()
       .then(() => handler(stream, peer))
-      .catch(() => stream.resetFor("handler_failed"));
+      .catch((error: unknown) => {
+        stream.resetFor("handler_failed");
+        this.tellHandlerFailed(stream.protocol, peer, error);
+      });
+  }
+
+  /** What the program's own code threw must not vanish. */
+  tellHandlerFailed(name: string, peer: Peer | undefined, error: unknown): void {
+    this.#tell({ type: "handlerFailed", name, peer, error });
   }
 
   // Events of the machine.
@@ -359,7 +371,7 @@ export class NodeHandle<Extra = never> implements Node {
         return;
       case "connected":
       case "connectFailed":
-        this.#onDialEnd(event);
+        this.#dials.onEnd(event, (session) => this.#bySession.get(session));
         return;
       case "relay":
         this.#onRelay(event);
@@ -402,7 +414,7 @@ export class NodeHandle<Extra = never> implements Node {
         peer.onMessagesWritable();
         return;
       case "streamsAvailable":
-        peer.onStreamsAvailable();
+        peer.onStreamsAvailable(event.isUnidirectional);
         return;
       case "datagram":
         peer.onDatagram(event.bytes);
@@ -426,6 +438,9 @@ export class NodeHandle<Extra = never> implements Node {
         this.#bySession.delete(event.session);
         if (peer.id !== undefined && this.#byId.get(peer.id) === peer) this.#byId.delete(peer.id);
         peer.onClosed(event.closed);
+        const { bytesSent = 0, bytesReceived = 0 } = peer.lastStats ?? {};
+        this.#pastBytesSent += bytesSent;
+        this.#pastBytesReceived += bytesReceived;
         void peer.closed.then((info) => this.#tell({ type: "peerClosed", peer, info }));
         return;
       }
@@ -438,43 +453,30 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   #onPeerConnected(event: Extract<MachineEvent, { type: "peerConnected" }>): void {
-    const peer = new PeerHandle(this as never, event);
-    this.#bySession.set(event.session, peer);
-    const { accept } = this.#parts.options;
-    if (!event.isInitiator && accept?.({ id: event.remoteId, initMessage: event.initMessage }) === false) {
+    if (!event.isInitiator && !this.#isAccepted(event)) {
+      // Not known here from now on: what it sent along is dropped.
       this.command((machine, now) => machine.closePeer(event.session, { code: "refused" }, now));
       return;
     }
+    const peer = new PeerHandle(this as never, event);
+    this.#bySession.set(event.session, peer);
     if (event.remoteId !== undefined) this.#byId.set(event.remoteId, peer);
     this.#tell({ type: "peerConnected", peer });
   }
 
-  #onDialEnd(event: Extract<MachineEvent, { type: "connected" | "connectFailed" }>): void {
-    const dial = this.#dials.get(event.dial);
-    this.#dials.delete(event.dial);
-    if (event.type === "connected") {
-      const peer = this.#bySession.get(event.session);
-      if (peer === undefined) dial?.reject(new ViaductError("closed", { detail: "The session ended at once" }));
-      else dial?.resolve(peer);
-    } else dial?.reject(new ViaductError(event.code, event.detail === "" ? {} : { detail: event.detail }));
+  #isAccepted({ remoteId, initMessage }: Extract<MachineEvent, { type: "peerConnected" }>): boolean {
+    try {
+      return this.#parts.options.accept?.({ id: remoteId, initMessage }) !== false;
+    } catch (error) {
+      this.tellHandlerFailed("accept", undefined, error);
+      return false;
+    }
   }
 
   #onRelay(event: Extract<MachineEvent, { type: "relay" }>): void {
-    if (event.state === "registered") {
-      this.#name ??= event.name;
-      this.#token = event.token ?? this.#token;
-    }
-    const status: RelayStatus = {
-      address: event.address,
-      id: event.id,
-      state: event.state,
-      name: event.name,
-      error: event.error,
-      retryInMs: event.retryInMs,
-    };
-    this.#relays.set(event.relay, status);
+    const relay = this.#relays.update(event);
     if (event.state === "registered") this.#ready.resolve();
-    this.#tell({ type: "relay", relay: status });
+    this.#tell({ type: "relay", relay });
   }
 
   #onMessage(event: { from: Peer; topic: string; bytes: Uint8Array; session: SessionId }): void {
@@ -495,51 +497,30 @@ export class NodeHandle<Extra = never> implements Node {
 
   // Private.
 
-  async #connect(target: ConnectTarget, options: ConnectOptions): Promise<PeerHandle> {
-    const { initMessage } = this.#parts.options;
-    const dial = this.command((machine, now) =>
-      machine.connect(
-        this.#withOwnAddress(target),
-        {
-          isAnonymous: options.isAnonymous ?? false,
-          via: options.via ?? "auto",
-          ...(initMessage === undefined ? {} : { initMessage }),
-          ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-        },
-        now,
-      ),
-    );
-    const outcome = deferred<PeerHandle>();
-    this.#dials.set(dial, outcome);
-    const peer = await waitFor(
-      outcome.promise,
-      options.signal === undefined ? undefined : { signal: options.signal },
-      this.runtime,
-      () => {
-        this.#dials.delete(dial);
-        this.command((machine, now) => machine.cancelConnect(dial, now));
-      },
-    );
-    // Refused right after the handshake, by a ban list or an `accept` that says no.
-    if (peer.error !== undefined) throw peer.error;
-    return peer;
-  }
-
-  /** A node that listens reaches itself by its own addresses. */
-  #withOwnAddress(target: ConnectTarget): ConnectTarget {
-    if (target.id !== this.id || target.addresses.length > 0) return target;
-    return { ...target, addresses: this.#addresses.map((address) => address.replace("//0.0.0.0:", "//127.0.0.1:")) };
-  }
-
   async #peerOf(target: Target | Peer, options: WaitOptions): Promise<Pick<Peer, "send" | "request">> {
-    if (target instanceof PeerHandle) return target;
+    this.#requireOpen();
+    if (target instanceof PeerHandle || target instanceof LoopbackPeer) return target;
     const parsed = parseTarget(target as Target, this.runtime.crypto);
-    if (parsed.id === this.id) {
-      this.#loopback ??= new LoopbackPeer(this, (message) => this.#inbox.deliver(message), this.#responders.handlers);
-      return this.#loopback;
-    }
+    if (parsed.id === this.id) return this.#self();
     const known = parsed.id === undefined ? undefined : this.#byId.get(parsed.id);
-    return known ?? (await this.#connect(parsed, options));
+    return known ?? (await this.#dials.connect(parsed, options));
+  }
+
+  #self(): LoopbackPeer {
+    const { id } = this;
+    this.#loopback ??= new LoopbackPeer({
+      node: this as never,
+      deliver: (message) => this.#inbox.deliver(message),
+      responders: this.#responders.handlers,
+      connect: (options) => this.#dials.connect({ id, addresses: [], relays: [] }, options),
+    });
+    return this.#loopback;
+  }
+
+  /** The program took messages. */
+  #release(session: SessionId, size: number): void {
+    if (session === LOOPBACK_SESSION) this.#loopback?.onTaken(size);
+    else this.command((machine, now) => machine.releaseMessage(session, size, now));
   }
 
   #tell(event: NodeEvent): void {
@@ -557,35 +538,31 @@ export class NodeHandle<Extra = never> implements Node {
       const timeoutMs = options.timeoutMs ?? CLOSE_TIMEOUT_MS;
       await waitFor(ended.promise, { timeoutMs }, this.runtime).catch(() => undefined);
     }
-    this.#end("closed");
+    this.#end(new ViaductError("closed", reason === "" ? {} : { detail: reason }));
   }
 
+  /** A bug of ours ends this node, not the process; everybody who waits is told what it was. */
   #onFailure(error: unknown): void {
-    // A bug of ours must not hide: it is told to whoever holds the node, and as an uncaught error.
     this.#closeInfo = { closeCode: 0, reason: String(error), code: "internal", isRemote: false };
-    this.#end("internal");
-    queueMicrotask(() => {
-      throw error;
-    });
+    this.#tell({ type: "failed", error });
+    this.#end(new ViaductError("internal", { cause: error, detail: String(error) }));
   }
 
-  #end(code: ErrorCode): void {
+  #end(error: ViaductError): void {
     this.#isMachineClosed = true;
-    this.#driver[Symbol.dispose]();
-    for (const peer of [...this.#bySession.values()]) {
-      peer.onClosed({
-        type: "closed",
-        code,
-        applicationCode: undefined,
-        reason: this.#closeInfo.reason,
-        isRemote: false,
-      });
-    }
+    this.#driver.dispose();
+    const closed: SessionClosed = {
+      type: "closed",
+      code: error.code,
+      applicationCode: undefined,
+      reason: this.#closeInfo.reason,
+      isRemote: false,
+    };
+    for (const peer of this.#bySession.values()) peer.onClosed(closed);
     this.#bySession.clear();
     this.#byId.clear();
-    const error = new ViaductError(code);
-    for (const dial of this.#dials.values()) dial.reject(error);
-    this.#dials.clear();
+    this.#dials.fail(error);
+    this.#loopback?.onNodeClosed(error);
     this.#inbox.end();
     this.#eventReaders.end();
     this.#presence.end();
@@ -594,6 +571,8 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   #requireOpen(): void {
-    if (this.#closing !== undefined || this.#driver.isDisposed) throw new ViaductError("closed");
+    if (this.isClosing) throw new ViaductError("closed");
   }
 }
+
+alsoDisposable(NodeHandle);

@@ -13,8 +13,14 @@ import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
 import { protocolOffer } from "../../core/node/protocol_name.ts";
 import { Answering } from "./answering.ts";
+import { isBytes } from "./bytes.ts";
+import { checkCode, checkSendOrder } from "./checks.ts";
+import { Datagrams } from "./datagrams.ts";
+import { ItemQueue, readableOf } from "./item_queue.ts";
 import type { NodeHandle } from "./node.ts";
+import { OutgoingRequests } from "./outgoing_requests.ts";
 import { StreamHandle } from "./stream.ts";
+import { Turns } from "./turns.ts";
 import type {
   CloseInfo,
   NodeId,
@@ -29,17 +35,11 @@ import type {
   Value,
   WaitOptions,
 } from "./types.ts";
-import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
+import { alsoDisposable, type Deferred, deferred, waitFor } from "./waiting.ts";
 
-/** Datagrams that wait for a reader; the oldest goes first. */
-const DATAGRAMS_MAX = 1024;
 /** Raw streams that wait for a reader; more are reset. */
 const INCOMING_MAX = 256;
 const EMPTY: Uint8Array = new Uint8Array(0);
-
-interface PendingRequest {
-  readonly answer: Deferred<Value>;
-}
 
 /** A peer of a node. */
 export class PeerHandle implements Peer {
@@ -53,17 +53,18 @@ export class PeerHandle implements Peer {
 
   readonly #closed = deferred<CloseInfo>();
   readonly #streams = new Map<StreamId, StreamHandle>();
-  readonly #requests = new Map<RequestId, PendingRequest>();
+  readonly #requests: OutgoingRequests;
   readonly #answering = new Map<RequestId, Answering>();
   readonly #pings = new Map<number, Deferred<{ rttMs: number; path: number; remote: string }>>();
-  readonly #datagramQueue = new ItemQueue<Bytes>();
+  readonly #datagrams: Datagrams;
   readonly #bidirectional = new ItemQueue<Stream>();
   readonly #unidirectional = new ItemQueue<ReceiveStream>();
   #bidirectionalReadable: ReadableStream<Stream> | undefined;
   #unidirectionalReadable: ReadableStream<ReceiveStream> | undefined;
-  #messageRoom: Deferred<void> | undefined;
-  #streamRoom: Deferred<void> | undefined;
-  #datagrams: PeerDatagrams | undefined;
+  readonly #messageTurns = new Turns();
+  readonly #bidirectionalTurns = new Turns();
+  readonly #unidirectionalTurns = new Turns();
+  #isClosing = false;
   #error: ViaductError | undefined;
   #lastStats: SessionStats | undefined;
 
@@ -73,6 +74,14 @@ export class PeerHandle implements Peer {
     this.id = event.remoteId;
     this.isInitiator = event.isInitiator;
     this.initMessage = event.initMessage;
+    const { session } = this;
+    this.#requests = new OutgoingRequests(node, session);
+    this.#datagrams = new Datagrams({
+      send: (bytes) => node.command((machine, now) => machine.sendDatagram(session, bytes, now)),
+      get bytesMax() {
+        return node.datagramBytesMax(session);
+      },
+    });
   }
 
   get name(): string | undefined {
@@ -83,9 +92,7 @@ export class PeerHandle implements Peer {
     return this.#closed.promise;
   }
 
-  /** Made when asked for: WHATWG streams weigh more than the rest of an idle peer. */
   get datagrams(): PeerDatagrams {
-    this.#datagrams ??= this.#newDatagrams();
     return this.#datagrams;
   }
 
@@ -97,6 +104,11 @@ export class PeerHandle implements Peer {
   get incomingUnidirectionalStreams(): ReadableStream<ReceiveStream> {
     this.#unidirectionalReadable ??= readableOf(this.#unidirectional);
     return this.#unidirectionalReadable;
+  }
+
+  /** The last figures, once the session is over. */
+  get lastStats(): SessionStats | undefined {
+    return this.#lastStats;
   }
 
   /** Why the session ended, once it did. */
@@ -117,29 +129,19 @@ export class PeerHandle implements Peer {
   }
 
   async send(value: Value, options: SendOptions = {}): Promise<void> {
-    const topic = options.topic ?? "";
-    for (;;) {
-      options.signal?.throwIfAborted();
-      this.#requireOpen();
-      const bytes = this.node.codec.encode(value, this.node.limits.messageBytesMax);
-      if (this.node.command((machine, now) => machine.sendMessage(this.session, topic, bytes, now))) return;
-      this.#requireOpen();
-      this.#messageRoom ??= deferred();
-      await waitFor(this.#messageRoom.promise, options, this.node.runtime);
-    }
+    options.signal?.throwIfAborted();
+    this.#requireOpen();
+    const { topic = "" } = options;
+    const bytes = this.node.codec.encode(value, this.node.limits.messageBytesMax);
+    if (!this.#messageTurns.isBusy && this.#sendMessage(topic, bytes)) return;
+    const kept = bytes.slice();
+    await this.#messageTurns.wait(() => this.#sendMessage(topic, kept), options, this.node.runtime);
   }
 
   async request(name: string, value: Value, options: WaitOptions = {}): Promise<Value> {
     options.signal?.throwIfAborted();
-    for (;;) {
-      this.#requireOpen();
-      const bytes = this.node.codec.encode(value, this.node.limits.messageBytesMax);
-      const request = this.node.command((machine, now) => machine.sendRequest(this.session, name, bytes, now));
-      if (request !== undefined) return await this.#awaitAnswer(request, options);
-      this.#requireOpen();
-      this.#messageRoom ??= deferred();
-      await waitFor(this.#messageRoom.promise, options, this.node.runtime);
-    }
+    this.#requireOpen();
+    return await this.#requests.request(name, value, options);
   }
 
   async ping(options: WaitOptions = {}): Promise<{ rttMs: number; path: number; remote: string }> {
@@ -172,6 +174,8 @@ export class PeerHandle implements Peer {
 
   async close(info: { readonly closeCode?: number; readonly reason?: string } = {}): Promise<void> {
     const { closeCode, reason = "" } = info;
+    if (closeCode !== undefined) checkCode("closeCode", closeCode);
+    this.#isClosing = true;
     this.node.command((machine, now) =>
       machine.closePeer(
         this.session,
@@ -201,6 +205,7 @@ export class PeerHandle implements Peer {
         stream.onAccepted(event.protocol);
         return;
       case "streamRefused":
+        this.#streams.delete(event.stream);
         stream.onRefused(event.code);
         return;
       case "readable":
@@ -223,32 +228,20 @@ export class PeerHandle implements Peer {
   }
 
   onMessagesWritable(): void {
-    const room = this.#messageRoom;
-    this.#messageRoom = undefined;
-    room?.resolve();
+    this.#messageTurns.advance();
+    this.#requests.onWritable();
   }
 
-  onStreamsAvailable(): void {
-    const room = this.#streamRoom;
-    this.#streamRoom = undefined;
-    room?.resolve();
+  onStreamsAvailable(isUnidirectional: boolean): void {
+    this.#streamTurns(isUnidirectional).advance();
   }
 
   onResponse(request: RequestId, bytes: Uint8Array): void {
-    const pending = this.#requests.get(request);
-    if (pending === undefined) return;
-    this.#requests.delete(request);
-    try {
-      pending.answer.resolve(this.node.codec.decode(bytes));
-    } catch (error) {
-      pending.answer.reject(error);
-    }
+    this.#requests.onResponse(request, bytes);
   }
 
   onRequestFailed(event: Extract<NodeEvent, { type: "requestFailed" }>): void {
-    const pending = this.#requests.get(event.request);
-    this.#requests.delete(event.request);
-    pending?.answer.reject(new ViaductError(event.code, event.detail === "" ? {} : { detail: event.detail }));
+    this.#requests.onFailed(event);
   }
 
   /** Begins to answer a request of the peer; what is returned makes the signal that tells that it was given up. */
@@ -267,8 +260,7 @@ export class PeerHandle implements Peer {
   }
 
   onDatagram(bytes: Bytes): void {
-    this.#datagramQueue.push(bytes);
-    if (this.#datagramQueue.size > DATAGRAMS_MAX) this.#datagramQueue.dropOldest();
+    this.#datagrams.deliver(bytes);
   }
 
   onPong(event: Extract<NodeEvent, { type: "pong" }>): void {
@@ -280,6 +272,7 @@ export class PeerHandle implements Peer {
   onClosed(closed: SessionClosed): void {
     if (this.state === "closed") return;
     this.state = "closed";
+    this.#lastStats = this.node.sessionStats(this.session) ?? this.#lastStats;
     const { code, applicationCode, reason, isRemote } = closed;
     const error = new ViaductError(code, {
       ...(reason === "" ? {} : { detail: reason }),
@@ -288,55 +281,57 @@ export class PeerHandle implements Peer {
     this.#error = error;
     for (const stream of this.#streams.values()) stream.onSessionClosed(error);
     this.#streams.clear();
-    for (const { answer } of this.#requests.values()) answer.reject(error);
-    this.#requests.clear();
+    this.#requests.fail(error);
     for (const answering of this.#answering.values()) answering.abort(error);
     this.#answering.clear();
     for (const pong of this.#pings.values()) pong.reject(error);
-    this.#datagramQueue.end();
+    this.#datagrams.end();
     this.#bidirectional.end();
     this.#unidirectional.end();
-    this.onMessagesWritable();
-    this.onStreamsAvailable();
+    for (const turns of [this.#messageTurns, this.#bidirectionalTurns, this.#unidirectionalTurns]) turns.fail(error);
     this.#closed.resolve({ closeCode: applicationCode ?? 0, reason, code, isRemote });
   }
 
   // Private.
 
   async #open(protocols: readonly string[], isUnidirectional: boolean, options: OpenOptions): Promise<StreamHandle> {
+    const { sendOrder = 0, metadata = EMPTY } = options;
+    checkSendOrder(sendOrder);
+    if (!isBytes(metadata)) throw new TypeError("Cannot open stream as 'metadata' must be a Uint8Array");
     options.signal?.throwIfAborted();
+    this.#requireOpen();
     const protocol = protocolOffer(protocols);
-    for (;;) {
-      this.#requireOpen();
-      const id = this.node.command((machine, now) =>
-        machine.openStream(
-          this.session,
-          {
-            protocol,
-            isUnidirectional,
-            priority: options.sendOrder ?? 0,
-            ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
-          },
-          now,
-        ),
-      );
-      if (id !== undefined) {
-        const stream = new StreamHandle(this, {
-          id,
-          protocol: protocols[0] as string,
-          metadata: options.metadata ?? EMPTY,
-          canSend: true,
-          canReceive: !isUnidirectional,
-          isAccepted: isUnidirectional,
-        });
-        this.#streams.set(id, stream);
-        return stream;
-      }
-      this.#requireOpen();
-      if (options.waitUntilAvailable !== true) throw new ViaductError("stream_limit");
-      this.#streamRoom ??= deferred();
-      await waitFor(this.#streamRoom.promise, options, this.node.runtime);
+    const turns = this.#streamTurns(isUnidirectional);
+    let stream: StreamHandle | undefined;
+    const attempt = (): boolean => {
+      const offer = { protocol, isUnidirectional, priority: sendOrder, metadata };
+      const id = this.node.command((machine, now) => machine.openStream(this.session, offer, now));
+      if (id === undefined) return false;
+      stream = new StreamHandle(this, {
+        id,
+        protocol: protocols[0] as string,
+        metadata,
+        canSend: true,
+        canReceive: !isUnidirectional,
+        isAccepted: isUnidirectional,
+      });
+      this.#streams.set(id, stream);
+      return true;
+    };
+    if (!turns.isBusy && attempt()) return stream as unknown as StreamHandle;
+    if (options.waitUntilAvailable !== true) throw new ViaductError("stream_limit");
+    try {
+      await turns.wait(attempt, options, this.node.runtime);
+    } catch (error) {
+      stream?.reset();
+      stream?.stop();
+      throw error;
     }
+    return stream as unknown as StreamHandle;
+  }
+
+  #streamTurns(isUnidirectional: boolean): Turns {
+    return isUnidirectional ? this.#unidirectionalTurns : this.#bidirectionalTurns;
   }
 
   #onStreamOpened(event: Extract<NodeStreamEvent, { type: "streamOpened" }>): void {
@@ -354,57 +349,19 @@ export class PeerHandle implements Peer {
       return;
     }
     const queue: ItemQueue<never> = (event.isUnidirectional ? this.#unidirectional : this.#bidirectional) as never;
-    if (queue.size >= INCOMING_MAX) stream.resetFor("limit");
+    if (queue.isEnded) stream.resetFor("protocol_refused");
+    else if (queue.size >= INCOMING_MAX) stream.resetFor("limit");
     else queue.push(stream as never);
   }
 
-  async #awaitAnswer(request: RequestId, options: WaitOptions): Promise<Value> {
-    const answer = deferred<Value>();
-    this.#requests.set(request, { answer });
-    return await waitFor(answer.promise, options, this.node.runtime, () => {
-      this.#requests.delete(request);
-      this.node.command((machine, now) => machine.cancelRequest(this.session, request, now));
-    });
+  #sendMessage(topic: string, bytes: Uint8Array): boolean {
+    return this.node.command((machine, now) => machine.sendMessage(this.session, topic, bytes, now));
   }
 
   #requireOpen(): void {
     if (this.#error !== undefined) throw this.#error;
-  }
-
-  #newDatagrams(): PeerDatagrams {
-    const send = (bytes: Uint8Array): boolean =>
-      this.node.command((machine, now) => machine.sendDatagram(this.session, bytes, now));
-    const readable = readableOf(this.#datagramQueue);
-    const writable = new WritableStream<Uint8Array>({
-      write: (bytes) => {
-        send(bytes);
-      },
-    });
-    const { node, session } = this;
-    return {
-      readable,
-      writable,
-      send,
-      get maxDatagramSize() {
-        return node.datagramBytesMax(session);
-      },
-    };
+    if (this.#isClosing || this.node.isClosing) throw new ViaductError("closed");
   }
 }
 
-/** A WHATWG stream over a queue. */
-function readableOf<Item>(queue: ItemQueue<Item>): ReadableStream<Item> {
-  return new ReadableStream<Item>(
-    {
-      pull: async (controller) => {
-        const { value, done } = await queue.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: async () => {
-        await queue.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}
+alsoDisposable(PeerHandle);

@@ -1,15 +1,21 @@
 /**
  * Who is at the relays, for the program's iterators.
  *
+ * The invariant to hold: what an iterator was told adds up to who is there; one that is too slow for that is ended.
+ *
  * @module
  */
 
+import { ViaductError } from "../../core/error.ts";
+import { ItemQueue } from "./item_queue.ts";
 import type { NodeHandle } from "./node.ts";
 import type { Presence, PresenceEvent, WaitOptions } from "./types.ts";
-import { type Deferred, deferred, ItemQueue, waitFor } from "./waiting.ts";
+import { type Deferred, deferred, waitFor } from "./waiting.ts";
 
 /** A relay that does not say who is there in this time does not say at all. */
 const WHO_TIMEOUT_MS = 5_000;
+/** Changes that wait for one reader; more end it with `limit`: watching anew tells the state in less. */
+const CHANGES_MAX = 16_384;
 
 /** The presence of a node's relays; watched only as long as somebody looks. */
 export class PresenceWatch {
@@ -41,24 +47,25 @@ export class PresenceWatch {
   watch(options: { readonly signal?: AbortSignal }, isEnded: boolean): AsyncIterableIterator<PresenceEvent> {
     const queue: ItemQueue<PresenceEvent> = new ItemQueue<PresenceEvent>({
       signal: options.signal,
-      onClosed: () => {
-        this.#readers.delete(queue);
-        if (this.#readers.size > 0) return;
-        this.#isComplete = false;
-        this.#complete = undefined;
-        this.#node.command((machine, now) => machine.unwatchPresence(now));
-      },
+      onLeft: () => this.#forget(queue),
     });
+    if (isEnded) queue.end();
+    if (queue.isEnded) return queue;
     const isFirst = this.#readers.size === 0;
     this.#readers.add(queue);
-    if (isEnded) queue.end();
-    else if (isFirst) this.#node.command((machine, now) => machine.watchPresence(now));
+    if (isFirst) this.#node.command((machine, now) => machine.watchPresence(now));
     else for (const node of this.#node.command((machine) => machine.presences())) queue.push({ type: "joined", node });
     return queue;
   }
 
   onChange(change: PresenceEvent): void {
-    for (const reader of this.#readers) reader.push(change);
+    for (const reader of this.#readers) {
+      reader.push(change);
+      if (reader.size <= CHANGES_MAX) continue;
+      reader.takeAll();
+      reader.fail(new ViaductError("limit", { detail: "Changes of presence were not read" }));
+      this.#forget(reader);
+    }
   }
 
   onComplete(): void {
@@ -67,6 +74,15 @@ export class PresenceWatch {
   }
 
   end(): void {
-    for (const reader of [...this.#readers]) reader.end();
+    for (const reader of this.#readers) reader.end();
+    this.#readers.clear();
+    this.#complete?.reject(new ViaductError("closed"));
+  }
+
+  #forget(reader: ItemQueue<PresenceEvent>): void {
+    if (!this.#readers.delete(reader) || this.#readers.size > 0) return;
+    this.#isComplete = false;
+    this.#complete = undefined;
+    this.#node.command((machine, now) => machine.unwatchPresence(now));
   }
 }

@@ -51,13 +51,18 @@ export class Responders {
         },
       });
       // An answer that is there at once leaves with the others of this turn.
-      const value = result instanceof Promise ? await result : result;
+      const value = isPromiseLike(result) ? await result : result;
       const bytes = this.#node.codec.encode(value, this.#node.limits.messageBytesMax);
       this.#node.command((machine, now) => machine.respond(session, request, bytes, now));
     } catch (error) {
       fail(error instanceof ViaductError ? error.code : "request_failed", error instanceof Error ? error.message : "");
+      this.#node.tellHandlerFailed(name, peer, error);
     } finally {
       peer.endAnswer(request);
     }
   }
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null)?.then === "function";
 }

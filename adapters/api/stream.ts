@@ -7,15 +7,17 @@
  * @module
  */
 
-import type { StreamId } from "../../core/connection/session_types.ts";
+import type { ReadResult, StreamId } from "../../core/connection/session_types.ts";
 import type { ErrorCode } from "../../core/error.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 import { errorCodeOfStreamCode, streamCodeOf } from "../../core/node/stream_code.ts";
-import { readVarint, varintBytes, varintBytesAt, writeVarint } from "../../core/wire/varint.ts";
+import { isBytes, joinBytes } from "./bytes.ts";
+import { checkCode, checkSendOrder, codeOfReason } from "./checks.ts";
 import type { PeerHandle } from "./peer.ts";
 import type { Peer, Stream, Value, WaitOptions } from "./types.ts";
-import { type Deferred, deferred, waitFor } from "./waiting.ts";
+import { encodeFrame, type FrameFormat, readFrames } from "./value_frames.ts";
+import { alsoDisposable, type Deferred, deferred, waitFor } from "./waiting.ts";
 
 const EMPTY: Bytes = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
@@ -56,8 +58,10 @@ export class StreamHandle implements Stream {
   #receiveError: ViaductError | undefined;
   #isOver = false;
   #readable: ReadableStream<Bytes> | undefined;
+  #readableController: ReadableByteStreamController | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
-  /** Bytes read for a BYOB view that was too small for them. */
+  #writableController: WritableStreamDefaultController | undefined;
+  /** Bytes taken from the session that nobody has read: for a view that was too small, or to see what is behind. */
   #leftover: Bytes = EMPTY;
 
   constructor(peer: PeerHandle, facts: StreamFacts) {
@@ -89,6 +93,7 @@ export class StreamHandle implements Stream {
   // Sending.
 
   write(bytes: Uint8Array): Promise<void> {
+    if (!isBytes(bytes)) return Promise.reject(new TypeError("Cannot write as it must be a Uint8Array"));
     if (this.#sendError !== undefined) return Promise.reject(this.#sendError);
     if (!this.#canSend || this.#isFinished)
       return Promise.reject(new ViaductError("closed", { detail: "Not writable" }));
@@ -101,13 +106,7 @@ export class StreamHandle implements Stream {
   }
 
   async send(value: Value): Promise<void> {
-    const { node } = this.#peer;
-    const bytes = node.codec.encode(value, node.limits.messageBytesMax);
-    const header = varintBytes(bytes.length);
-    const record = new Uint8Array(header + bytes.length);
-    writeVarint(record, 0, bytes.length);
-    record.set(bytes, header);
-    await this.write(record);
+    await this.write(encodeFrame(value, this.#frames));
   }
 
   async finish(): Promise<void> {
@@ -119,12 +118,14 @@ export class StreamHandle implements Stream {
       this.#peer.node.command((machine, now) => machine.finish(this.#peer.session, this.id, now));
     }
     if (this.#isDelivered) return;
+    // The session may have ended while this waited for its turn.
+    if (this.#sendError !== undefined) throw this.#sendError;
     this.#delivered ??= deferred();
     await this.#delivered.promise;
   }
 
   reset(applicationCode = 0): void {
-    checkCode(applicationCode);
+    checkCode("applicationCode", applicationCode);
     this.#resetWith(applicationCode);
   }
 
@@ -135,14 +136,19 @@ export class StreamHandle implements Stream {
   }
 
   setSendOrder(sendOrder: number): void {
+    checkSendOrder(sendOrder);
     this.#peer.node.command((machine) => machine.setPriority(this.#peer.session, this.id, sendOrder));
   }
 
   get writable(): WritableStream<Uint8Array> {
     this.#writable ??= new WritableStream<Uint8Array>({
+      start: (controller) => {
+        this.#writableController = controller;
+        if (this.#sendError !== undefined) controller.error(this.#sendError);
+      },
       write: (chunk) => this.write(chunk),
       close: () => this.finish(),
-      abort: () => this.reset(),
+      abort: (reason) => this.#resetWith(codeOfReason(reason)),
     });
     return this.#writable;
   }
@@ -150,25 +156,19 @@ export class StreamHandle implements Stream {
   // Receiving.
 
   async read(options?: WaitOptions): Promise<Bytes | undefined> {
-    if (this.#leftover.length > 0) {
-      const bytes = this.#leftover;
-      this.#leftover = EMPTY;
-      return bytes;
-    }
+    options?.signal?.throwIfAborted();
     for (;;) {
+      if (this.#leftover.length > 0) {
+        const bytes = this.#leftover;
+        this.#leftover = EMPTY;
+        return bytes;
+      }
       if (this.#receiveEnd === "end" || !this.#canReceive) return undefined;
       if (this.#receiveError !== undefined) throw this.#receiveError;
       const result = this.#peer.node.read(this.#peer.session, this.id);
-      if (result?.type === "data") {
-        if (result.bytes.length > 0) return result.bytes;
-        continue;
-      }
-      if (result?.type === "end") {
-        this.#receiveEnd = "end";
-        return undefined;
-      }
-      if (result?.type === "reset") {
-        this.#failReceive(streamError("stream_reset", result.applicationCode));
+      if (result !== undefined) {
+        if (result.type === "data" && result.bytes.length > 0) return result.bytes;
+        this.#onRead(result);
         continue;
       }
       this.#arrival ??= deferred();
@@ -177,19 +177,28 @@ export class StreamHandle implements Stream {
   }
 
   messages(options: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Value> {
-    return this.#readMessages(options);
+    const source = {
+      read: (wait?: WaitOptions) => this.read(wait),
+      unread: (bytes: Bytes) => {
+        if (this.#receiveEnd !== "failed") this.#leftover = joinBytes(bytes, this.#leftover);
+      },
+    };
+    return readFrames(source, this.#frames, options);
   }
 
   stop(applicationCode = 0): void {
-    checkCode(applicationCode);
+    checkCode("applicationCode", applicationCode);
     this.#stopWith(applicationCode);
   }
 
   get readable(): ReadableStream<Bytes> {
     this.#readable ??= new ReadableStream({
       type: "bytes",
+      start: (controller) => {
+        this.#readableController = controller;
+      },
       pull: (controller) => this.#pull(controller),
-      cancel: () => this.stop(),
+      cancel: (reason) => this.#stopWith(codeOfReason(reason)),
     }) as ReadableStream<Bytes>;
     return this.#readable;
   }
@@ -216,9 +225,8 @@ export class StreamHandle implements Stream {
   }
 
   onReadable(): void {
-    const arrival = this.#arrival;
-    this.#arrival = undefined;
-    arrival?.resolve();
+    if (this.#arrival === undefined) this.#look();
+    else this.#wakeReader();
   }
 
   onWritable(): void {
@@ -238,7 +246,7 @@ export class StreamHandle implements Stream {
 
   /** Both halves are over. */
   onClosed(): void {
-    this.onReadable();
+    this.#wakeReader();
     this.#end(this.#sendError ?? this.#receiveError);
   }
 
@@ -251,6 +259,34 @@ export class StreamHandle implements Stream {
   }
 
   // Private.
+
+  get #frames(): FrameFormat {
+    const { node } = this.#peer;
+    return { codec: node.codec, bytesMax: node.limits.messageBytesMax };
+  }
+
+  #wakeReader(): void {
+    const arrival = this.#arrival;
+    this.#arrival = undefined;
+    arrival?.resolve();
+  }
+
+  /**
+   * Nobody reads: takes one chunk, so that an end or a reset right behind it, or without any data, is noticed and
+   * `closed` settles. The session tells again only of a reset until somebody has read on: it stays at that chunk.
+   */
+  #look(): void {
+    if (!this.#canReceive || this.#receiveEnd !== "open") return;
+    const result = this.#peer.node.read(this.#peer.session, this.id);
+    if (result !== undefined) this.#onRead(result);
+  }
+
+  #onRead(result: NonNullable<ReadResult>): void {
+    if (result.type === "data") {
+      this.#leftover = this.#leftover.length === 0 ? result.bytes : joinBytes(this.#leftover, result.bytes);
+    } else if (result.type === "end") this.#receiveEnd = "end";
+    else this.#failReceive(streamError("stream_reset", result.applicationCode));
+  }
 
   #queueWrite(bytes: Bytes): Promise<void> {
     const before = this.#writeTail ?? DONE;
@@ -274,38 +310,6 @@ export class StreamHandle implements Stream {
       rest = rest.subarray(taken);
       this.#room ??= deferred();
       await this.#room.promise;
-    }
-  }
-
-  async *#readMessages(options: { readonly signal?: AbortSignal }): AsyncIterableIterator<Value> {
-    const { node } = this.#peer;
-    let held: Bytes = EMPTY;
-    let isOver = false;
-    try {
-      for (;;) {
-        const size = readVarint(held, 0, held.length);
-        if (size >= 0) {
-          const header = varintBytesAt(held, 0);
-          if (size > node.limits.messageBytesMax)
-            throw new ViaductError("message_too_large", { detail: `${size} bytes` });
-          if (held.length >= header + size) {
-            const value = node.codec.decode(held.subarray(header, header + size));
-            held = held.subarray(header + size);
-            yield value;
-            continue;
-          }
-        } else if (size === -2) throw new ViaductError("message_invalid", { detail: "A length is malformed" });
-        const bytes = await this.read(options);
-        if (bytes === undefined) {
-          isOver = true;
-          if (held.length > 0) throw new ViaductError("truncated", { detail: "The stream ended inside a message" });
-          return;
-        }
-        held = held.length === 0 ? bytes : joined(held, bytes, size);
-      }
-    } finally {
-      // Whoever leaves early leaves bytes behind that `read` would give: nothing else could find the next message.
-      if (!isOver && held.length > 0) this.#leftover = held;
     }
   }
 
@@ -336,6 +340,7 @@ export class StreamHandle implements Stream {
 
   #stopWith(code: number): void {
     if (!this.#canReceive || this.#receiveEnd !== "open") return;
+    this.#leftover = EMPTY;
     this.#failReceive(new ViaductError("stream_stopped", { detail: "Stopped here" }));
     this.#peer.node.command((machine, now) => machine.stop(this.#peer.session, this.id, code, now));
   }
@@ -344,6 +349,7 @@ export class StreamHandle implements Stream {
     if (this.#sendError !== undefined || this.#isDelivered) return;
     this.#sendError = error;
     this.#delivered?.reject(error);
+    this.#writableController?.error(error);
     this.onWritable();
   }
 
@@ -351,7 +357,8 @@ export class StreamHandle implements Stream {
     if (this.#receiveEnd !== "open") return;
     this.#receiveEnd = "failed";
     this.#receiveError = error;
-    this.onReadable();
+    if (this.#leftover.length === 0) this.#readableController?.error(error);
+    this.#wakeReader();
   }
 
   #end(error: ViaductError | undefined): void {
@@ -363,33 +370,10 @@ export class StreamHandle implements Stream {
   }
 }
 
+alsoDisposable(StreamHandle);
+
 /** What a number of the other side means. */
 function streamError(fallback: "stream_reset" | "stream_stopped", streamCode: number): ViaductError {
   const code = errorCodeOfStreamCode(streamCode);
   return code === undefined ? new ViaductError(fallback, { applicationCode: streamCode }) : new ViaductError(code);
 }
-
-function checkCode(applicationCode: number): void {
-  if (Number.isInteger(applicationCode) && applicationCode >= 0 && applicationCode <= 0xffffffff) return;
-  throw new RangeError(`Cannot use code as it must be an unsigned 32-bit number: current value is ${applicationCode}`);
-}
-
-/** Joins what is held with what came, with room for a whole message so that a large one is not copied each time. */
-function joined(held: Bytes, bytes: Bytes, size: number): Bytes {
-  const needed = held.length + bytes.length;
-  const spare = held.buffer.byteLength - held.byteOffset - held.length;
-  if (spare >= bytes.length && held.length > 4096 && OWN_BUFFERS.has(held.buffer)) {
-    const whole = new Uint8Array(held.buffer, held.byteOffset, needed);
-    whole.set(bytes, held.length);
-    return whole;
-  }
-  // No more than twice of what has arrived: a declared size alone allocates nothing.
-  const store = new Uint8Array(Math.max(needed, Math.min(size + 10, 2 * needed)));
-  OWN_BUFFERS.add(store.buffer);
-  store.set(held);
-  store.set(bytes, held.length);
-  return store.subarray(0, needed);
-}
-
-/** Buffers that `joined` made: only those may be written behind their view. */
-const OWN_BUFFERS = new WeakSet<ArrayBufferLike>();

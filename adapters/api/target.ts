@@ -10,7 +10,7 @@ import { decodeTicket, TICKET_PREFIX } from "../../core/crypto/ticket.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { ConnectTarget, RelayTarget } from "../../core/node/node_types.ts";
 import { parseAddress } from "../address.ts";
-import type { Target } from "./types.ts";
+import type { NodeId, Target } from "./types.ts";
 
 const NAME = /^[a-z0-9-]{3,32}$/;
 
@@ -18,10 +18,8 @@ const NAME = /^[a-z0-9-]{3,32}$/;
 export function parseTarget(target: Target, crypto: CryptoProvider): ConnectTarget {
   if (typeof target !== "string") {
     const { id, name, addresses = [], relays = [] } = target;
-    if (id !== undefined && decodeNodeId(id, crypto) === undefined)
-      throw new ViaductError("id_invalid", { detail: id });
     return {
-      ...(id === undefined ? {} : { id: id.toLowerCase() }),
+      ...(id === undefined ? {} : { id: checkedNodeId(id, crypto) }),
       ...(name === undefined ? {} : { name }),
       addresses: addresses.map((address) => checkedAddress(address)),
       relays: relays.map((relay) => parseRelay(relay, crypto)),
@@ -48,6 +46,14 @@ export function parseRelay(relay: string, crypto: CryptoProvider): RelayTarget {
   const ticket = decodeTicket(text, crypto);
   if (ticket === undefined) throw new ViaductError("ticket_invalid", { detail: "It was cut or mistyped" });
   return { id: ticket.id, addresses: ticket.addresses };
+}
+
+/** A node id in the form in which ids are compared. Throws `ViaductError` `id_invalid`. */
+export function checkedNodeId(id: NodeId, crypto: CryptoProvider): NodeId {
+  if (typeof id !== "string" || decodeNodeId(id, crypto) === undefined) {
+    throw new ViaductError("id_invalid", { detail: String(id).slice(0, 64) });
+  }
+  return id.toLowerCase();
 }
 
 function checkedAddress(text: string): string {

@@ -168,6 +168,15 @@ export type NodeEvent =
   | { readonly type: "peerClosed"; readonly peer: Peer; readonly info: CloseInfo }
   | { readonly type: "pathUp" | "pathDown"; readonly peer: Peer; readonly path: number }
   | { readonly type: "relay"; readonly relay: RelayStatus }
+  /** A handler of the program threw: of a protocol or a request by that name, or `accept`. */
+  | {
+      readonly type: "handlerFailed";
+      readonly name: string;
+      readonly peer: Peer | undefined;
+      readonly error: unknown;
+    }
+  /** A bug of Viaduct ended the node. */
+  | { readonly type: "failed"; readonly error: unknown }
   /** The slow reader of `events()` missed some. */
   | { readonly type: "lost"; readonly count: number };
 

@@ -6,6 +6,7 @@
 
 import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
+import { hostAddresses } from "../node/host_addresses.ts";
 import { keyFiles } from "../node/key_file.ts";
 import { fillRandom } from "../random_fill.ts";
 import type { Runtime } from "../runtime.ts";
@@ -24,6 +25,7 @@ export function bunRuntime(): Runtime {
     canListen: ["tcp", "ws"],
     keys: keyFiles,
     random: fillRandom,
+    hostAddresses,
     now: () => performance.now(),
     unixMs: () => Date.now(),
     setTimer: (callback, delayMs, options) => {

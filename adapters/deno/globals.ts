@@ -42,6 +42,7 @@ export interface DenoNamespace {
     handler: (request: Request, info: DenoRequestInfo) => Response | Promise<Response>,
   ): DenoServer;
   upgradeWebSocket(request: Request): { socket: WebSocket; response: Response };
+  networkInterfaces(): { readonly address: string }[];
   refTimer(id: number): void;
   unrefTimer(id: number): void;
 }

@@ -6,6 +6,7 @@
 
 import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
+import { isLinkLocal } from "../node/host_addresses.ts";
 import { keyFiles } from "../node/key_file.ts";
 import { fillRandom } from "../random_fill.ts";
 import type { Runtime } from "../runtime.ts";
@@ -25,6 +26,15 @@ export function denoRuntime(): Runtime {
     canListen: ["tcp", "ws"],
     keys: keyFiles,
     random: fillRandom,
+    hostAddresses: () => {
+      try {
+        const all = deno.networkInterfaces().map(({ address }) => address);
+        const usable = all.filter((address) => !/^(127\.|::1$)/.test(address) && !isLinkLocal(address));
+        return usable.sort((left, right) => Number(left.includes(":")) - Number(right.includes(":")));
+      } catch {
+        return []; // Without --allow-sys.
+      }
+    },
     now: () => performance.now(),
     unixMs: () => Date.now(),
     setTimer: (callback, delayMs, options) => {

@@ -10,6 +10,7 @@ import { formatAddress } from "../address.ts";
 import type { Runtime } from "../runtime.ts";
 import { clampDelay } from "../timer_delay.ts";
 import { nodeProvider } from "./crypto.ts";
+import { hostAddresses } from "./host_addresses.ts";
 import { keyFiles } from "./key_file.ts";
 import { dialTcp, listenTcp } from "./tcp.ts";
 import { dialWebSocket, listenWebSocket } from "./websocket.ts";
@@ -25,6 +26,7 @@ export function nodeRuntime(): Runtime {
     random: (out) => {
       randomFillSync(out);
     },
+    hostAddresses,
     now: () => performance.now(),
     unixMs: () => Date.now(),
     setTimer: (callback, delayMs, options) => {
