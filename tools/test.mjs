@@ -92,7 +92,7 @@ function check(name, command, args) {
 
 function suites() {
   const list = [];
-  const nodeArgs = ["--test", "--test-reporter=tap", "--test-timeout=120000"];
+  const nodeArgs = ["--test", "--test-reporter=tap", "--test-timeout=300000"];
   if (values.quick === true) {
     return [{ name: "suite:this", command: node, args: [...tsx, ...nodeArgs, ...suite, ...nodeOnly], count: countTap }];
   }
