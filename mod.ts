@@ -7,19 +7,31 @@
  * @module
  */
 
+import type { RelayHandle, RelayOptions } from "./adapters/api/create_relay.ts";
 import type { CreateNode, Node, NodeOptions } from "./adapters/api/types.ts";
+import { ViaductError } from "./core/error.ts";
 
+export type { RelayHandle, RelayOptions } from "./adapters/api/create_relay.ts";
 export { DEFAULT_LIMITS } from "./adapters/api/options.ts";
+export type { StateStore } from "./adapters/api/relay_state.ts";
 export type * from "./adapters/api/types.ts";
 export { ERRORS, type ErrorCode, ViaductError } from "./core/error.ts";
 
 interface EntryPoint {
   readonly createNode: CreateNode;
+  readonly createRelay?: (options?: RelayOptions) => Promise<RelayHandle>;
 }
 
 /** Makes a node on the runtime at hand. */
 export async function createNode(options: NodeOptions = {}): Promise<Node> {
   return await (await entryPoint()).createNode(options);
+}
+
+/** Makes a relay on the runtime at hand. A browser rejects with `unsupported`: it cannot listen. */
+export async function createRelay(options: RelayOptions = {}): Promise<RelayHandle> {
+  const { createRelay: create } = await entryPoint();
+  if (create === undefined) throw new ViaductError("unsupported", { detail: "A browser cannot host a relay" });
+  return await create(options);
 }
 
 function entryPoint(): Promise<EntryPoint> {

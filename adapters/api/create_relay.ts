@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ViaductError } from "../../core/error.ts";
 import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
 import type { RegistryConfig } from "../../core/relay/registry_types.ts";
 import { Relay as RelayMachine } from "../../core/relay/relay.ts";
@@ -21,13 +22,23 @@ import { environmentOf, loadIdentity } from "./create_node.ts";
 import { ItemQueue } from "./item_queue.ts";
 import { NodeHandle } from "./node.ts";
 import { nodeConfigOf, resolveLimits } from "./options.ts";
+import { RelayState, type StateStore } from "./relay_state.ts";
 import type { Node, NodeOptions } from "./types.ts";
+import { waitFor } from "./waiting.ts";
 
 /** Events that wait for a slow reader; then the oldest go. */
 const EVENTS_MAX = 1024;
 
+/** A drain that is not over by then, beyond its grace, is given up. */
+const FAREWELL_MS = 5_000;
+
 /** Options of `createRelay`: those of a node, and the relay's policy. */
 export interface RelayOptions extends NodeOptions, Omit<ListenOptions, "pipesMax"> {
+  /**
+   * Where names and leases live between runs: a file, made when missing, or a store of your own. Left out, they are
+   * forgotten; tokens that were handed out are still known while the identity is the same.
+   */
+  readonly state?: { readonly file: string } | StateStore;
   /** Policy and limits; what is left out has the default of `DEFAULT_RELAY_CONFIG`. */
   readonly relay?: Omit<Partial<RelayConfig>, "registry" | "classes"> & {
     readonly registry?: Partial<RegistryConfig>;
@@ -46,13 +57,18 @@ export interface RelayHandle extends AsyncDisposable {
   topology(): Topology;
   /** Who joins and leaves, which circuits open and close, from now on. */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<RelayServerEvent>;
-  /** Tells clients to come back later and takes no new ones; then close. */
+  /** Tells clients to come back later, takes no new ones, and closes after the grace. `node.closed` tells when. */
   drain(options: DrainOptions): void;
+  /** Closes; a relay that is being drained first finishes that. */
   close(): Promise<void>;
 }
 
 /** Makes a relay on `runtime`. The entry points of Node, Deno and Bun export `createRelay` bound to them. */
-export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}): Promise<RelayHandle> {
+export async function createRelayOn(
+  runtime: Runtime,
+  options: RelayOptions = {},
+  openFile?: (path: string) => StateStore,
+): Promise<RelayHandle> {
   options.signal?.throwIfAborted();
   const limits = resolveLimits(options, runtime.name);
   const env = await environmentOf(runtime);
@@ -60,6 +76,18 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
   const config = relayConfigOf(options);
   const node = nodeConfigOf(options, limits, identity);
   const machine = new RelayMachine({ config, node, unixMs: runtime.unixMs() }, env, runtime.now());
+  const store = storeOf(options.state, openFile);
+  const saved = await store?.load();
+  if (saved !== undefined && !machine.restore(saved, runtime.now())) {
+    throw new ViaductError("config_invalid", { detail: "The saved state of the relay is damaged, or something else" });
+  }
+  const state =
+    store &&
+    new RelayState(
+      store,
+      () => machine.snapshot(runtime.now()),
+      (error) => handle.tellHandlerFailed("state", undefined, error),
+    );
   const readers = new Set<ItemQueue<RelayServerEvent>>();
   const handle = new NodeHandle<RelayServerEvent>({
     runtime,
@@ -70,6 +98,7 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
     options,
     onExtra: (event): event is RelayServerEvent => {
       if (!isRelayEvent(event)) return false;
+      if (event.type === "registryChanged") void state?.save();
       for (const reader of readers) {
         reader.push(event);
         if (reader.size > EVENTS_MAX) reader.dropOldest();
@@ -87,6 +116,14 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
     for (const reader of readers) reader.end();
     readers.clear();
   });
+  let drainMs: number | undefined;
+  const close = async (): Promise<void> => {
+    if (drainMs !== undefined) {
+      await waitFor(handle.closed, { timeoutMs: drainMs }, runtime).catch(() => undefined);
+    }
+    await handle.close();
+    await state?.save();
+  };
   return {
     node: handle,
     ticket: () => handle.ticket(),
@@ -99,11 +136,21 @@ export async function createRelayOn(runtime: Runtime, options: RelayOptions = {}
       return queue;
     },
     drain: (drain) => {
+      drainMs ??= (drain.graceMs ?? 0) + FAREWELL_MS;
       handle.command((_node, now) => machine.drain(drain, now));
     },
-    close: () => handle.close(),
-    [Symbol.asyncDispose]: () => handle.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   };
+}
+
+function storeOf(
+  state: RelayOptions["state"],
+  openFile: ((path: string) => StateStore) | undefined,
+): StateStore | undefined {
+  if (state === undefined || !("file" in state)) return state;
+  if (openFile === undefined) throw new ViaductError("unsupported", { detail: "This runtime has no files" });
+  return openFile(state.file);
 }
 
 function relayConfigOf(options: RelayOptions): RelayConfig {

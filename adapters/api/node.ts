@@ -24,10 +24,11 @@ import { MessageInbox } from "./message_inbox.ts";
 import { OwnRelays } from "./own_relays.ts";
 import { ownTicket } from "./own_ticket.ts";
 import { PeerHandle } from "./peer.ts";
+import { PeerTable } from "./peer_table.ts";
 import { PresenceWatch } from "./presence_watch.ts";
 import { Responders } from "./responders.ts";
-import { parseServed } from "./served_protocol.ts";
 import type { StreamHandle } from "./stream.ts";
+import { StreamHandlers } from "./stream_handlers.ts";
 import { checkedNodeId, parseRelay, parseTarget } from "./target.ts";
 import type {
   CloseInfo,
@@ -51,9 +52,8 @@ import type {
   Value,
   WaitOptions,
 } from "./types.ts";
-import { alsoDisposable, deferred, disposable, fromNowOn, waitFor } from "./waiting.ts";
+import { alsoDisposable, deferred, fromNowOn, waitFor } from "./waiting.ts";
 
-const STREAMS_PER_PEER_MAX = 256;
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /** What a node handle is made of. */
@@ -80,10 +80,9 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #machine: NodeMachine;
   readonly #driver: Driver<MachineEvent | Extra>;
   readonly #parts: NodeParts<Extra>;
-  readonly #bySession = new Map<SessionId, PeerHandle>();
-  readonly #byId = new Map<NodeId, PeerHandle>();
+  readonly #peers = new PeerTable();
   readonly #dials: Dials;
-  readonly #handlers = new Map<string, StreamHandler>();
+  readonly #handlers: StreamHandlers = new StreamHandlers(this as never);
   readonly #responders: Responders = new Responders(this as never);
   readonly #inbox = new MessageInbox((session, size) => this.#release(session, size));
   readonly #eventReaders = new EventReaders();
@@ -94,10 +93,8 @@ export class NodeHandle<Extra = never> implements Node {
   readonly #closed = deferred<CloseInfo>();
   #closing: Promise<void> | undefined;
   #closeInfo: CloseInfo = { closeCode: 0, reason: "", code: "closed", isRemote: false };
-  /** Of sessions that are over. */
-  #pastBytesSent = 0;
-  #pastBytesReceived = 0;
   #isMachineClosed = false;
+  #isEnded = false;
   #onMachineClosed: () => void = () => {};
   #loopback: LoopbackPeer | undefined;
 
@@ -138,7 +135,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   get peers(): ReadonlyMap<NodeId, Peer> {
-    return this.#byId;
+    return this.#peers.byId;
   }
 
   get ready(): Promise<void> {
@@ -203,16 +200,7 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   handle(protocol: string | readonly string[], handler: StreamHandler, options: HandleOptions = {}): Disposable {
-    const { name, versions } = parseServed(typeof protocol === "string" ? [protocol] : protocol);
-    if (this.#handlers.has(name)) throw new TypeError(`Cannot handle protocol as '${name}' is handled already`);
-    const streamsPerPeerMax = options.streamsPerPeerMax ?? STREAMS_PER_PEER_MAX;
-    this.command((machine) => machine.serve(name, versions, { streamsPerPeerMax }));
-    this.#handlers.set(name, handler);
-    return disposable(() => {
-      if (this.#handlers.get(name) !== handler) return;
-      this.#handlers.delete(name);
-      this.command((machine) => machine.unserve(name));
-    });
+    return this.#handlers.handle(protocol, handler, options);
   }
 
   respond(name: string, handler: RequestHandler): Disposable {
@@ -243,7 +231,7 @@ export class NodeHandle<Extra = never> implements Node {
     this.#requireOpen();
     // What cannot be sent to anybody is the caller's to know.
     this.codec.encode(value, this.limits.messageBytesMax);
-    const peers = [...this.#bySession.values()].filter(
+    const peers = [...this.#peers.all()].filter(
       (peer) => peer.state !== "closed" && peer.id !== this.id && filter?.(peer) !== false,
     );
     const outcomes = await Promise.allSettled(peers.map((peer) => peer.send(value, options)));
@@ -278,21 +266,13 @@ export class NodeHandle<Extra = never> implements Node {
 
   stats(): NodeStats {
     const { sessions, handshakes, dropped } = this.#machine.stats();
-    let bytesSent = this.#pastBytesSent;
-    let bytesReceived = this.#pastBytesReceived;
-    for (const session of this.#bySession.keys()) {
-      const stats = this.#machine.session(session)?.stats();
-      bytesSent += stats?.bytesSent ?? 0;
-      bytesReceived += stats?.bytesReceived ?? 0;
-    }
     return {
       runtime: this.runtime.name,
       cryptoProvider: this.runtime.crypto.name,
       sessions,
       pipes: this.#driver.pipeCount,
       handshakes,
-      bytesSent,
-      bytesReceived,
+      ...this.#peers.bytes(),
       dropped,
     };
   }
@@ -340,21 +320,8 @@ export class NodeHandle<Extra = never> implements Node {
     return this.#machine.session(session)?.datagramBytesMax ?? 0;
   }
 
-  /** Hands an accepted stream to its handler; a handler that fails loses the stream. */
   serveStream(stream: StreamHandle, peer: PeerHandle): void {
-    const name = stream.protocol.slice(0, stream.protocol.lastIndexOf("/"));
-    const handler = this.#handlers.get(name);
-    if (handler === undefined) {
-      stream.resetFor("unknown_protocol");
-      return;
-    }
-    // In a promise, so that a handler that throws at once is caught as well.
-    void Promise.resolve()
-      .then(() => handler(stream, peer))
-      .catch((error: unknown) => {
-        stream.resetFor("handler_failed");
-        this.tellHandlerFailed(stream.protocol, peer, error);
-      });
+    this.#handlers.serve(stream, peer);
   }
 
   /** What the program's own code threw must not vanish. */
@@ -371,7 +338,7 @@ export class NodeHandle<Extra = never> implements Node {
         return;
       case "connected":
       case "connectFailed":
-        this.#dials.onEnd(event, (session) => this.#bySession.get(session));
+        this.#dials.onEnd(event, (session) => this.#peers.get(session));
         return;
       case "relay":
         this.#onRelay(event);
@@ -385,9 +352,11 @@ export class NodeHandle<Extra = never> implements Node {
       case "closed":
         this.#isMachineClosed = true;
         this.#onMachineClosed();
+        // A relay closes by itself once it is drained.
+        if (this.#closing === undefined) this.#end(new ViaductError("closed"));
         return;
       default: {
-        const peer = this.#bySession.get(event.session);
+        const peer = this.#peers.get(event.session);
         if (peer !== undefined) this.#onPeerEvent(peer, event);
       }
     }
@@ -435,12 +404,7 @@ export class NodeHandle<Extra = never> implements Node {
         this.#tell({ type: event.type, peer, path: event.path });
         return;
       case "peerClosed": {
-        this.#bySession.delete(event.session);
-        if (peer.id !== undefined && this.#byId.get(peer.id) === peer) this.#byId.delete(peer.id);
-        peer.onClosed(event.closed);
-        const { bytesSent = 0, bytesReceived = 0 } = peer.lastStats ?? {};
-        this.#pastBytesSent += bytesSent;
-        this.#pastBytesReceived += bytesReceived;
+        this.#peers.remove(peer, event.closed);
         void peer.closed.then((info) => this.#tell({ type: "peerClosed", peer, info }));
         return;
       }
@@ -459,8 +423,7 @@ export class NodeHandle<Extra = never> implements Node {
       return;
     }
     const peer = new PeerHandle(this as never, event);
-    this.#bySession.set(event.session, peer);
-    if (event.remoteId !== undefined) this.#byId.set(event.remoteId, peer);
+    this.#peers.add(peer);
     this.#tell({ type: "peerConnected", peer });
   }
 
@@ -502,7 +465,7 @@ export class NodeHandle<Extra = never> implements Node {
     if (target instanceof PeerHandle || target instanceof LoopbackPeer) return target;
     const parsed = parseTarget(target as Target, this.runtime.crypto);
     if (parsed.id === this.id) return this.#self();
-    const known = parsed.id === undefined ? undefined : this.#byId.get(parsed.id);
+    const known = parsed.id === undefined ? undefined : this.#peers.byId.get(parsed.id);
     return known ?? (await this.#dials.connect(parsed, options));
   }
 
@@ -549,6 +512,8 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   #end(error: ViaductError): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     this.#isMachineClosed = true;
     this.#driver.dispose();
     const closed: SessionClosed = {
@@ -558,9 +523,7 @@ export class NodeHandle<Extra = never> implements Node {
       reason: this.#closeInfo.reason,
       isRemote: false,
     };
-    for (const peer of this.#bySession.values()) peer.onClosed(closed);
-    this.#bySession.clear();
-    this.#byId.clear();
+    for (const peer of [...this.#peers.all()]) this.#peers.remove(peer, closed);
     this.#dials.fail(error);
     this.#loopback?.onNodeClosed(error);
     this.#inbox.end();

@@ -11,6 +11,8 @@ import type { Identity } from "../../core/crypto/identity.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
 import type { NodeConfig } from "../../core/node/node_types.ts";
+import { utf8Bytes } from "../../core/wire/utf8.ts";
+import { isBytes } from "./bytes.ts";
 import type { Limits, NodeOptions } from "./types.ts";
 
 /** The defaults of `limits`. A browser holds fewer sessions. */
@@ -32,7 +34,9 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 
 const BROWSER_SESSIONS_MAX = 256;
 const NAME = /^[a-z0-9-]{3,32}$/;
-const ABOUT_LENGTH_MAX = 128;
+const ABOUT_BYTES_MAX = 128;
+const TOKEN_BYTES_MAX = 64;
+const SEED_BYTES = 32;
 const INIT_MESSAGE_BYTES_MAX = 200;
 
 /** Fills in and checks the limits. */
@@ -42,6 +46,7 @@ export function resolveLimits(options: NodeOptions, runtimeName: string): Limits
   for (const [name, value] of Object.entries(options.limits ?? {})) {
     if (!(name in DEFAULT_LIMITS)) throw new TypeError(`Cannot create node as there is no limit '${name}'`);
     checkNumber(`limits.${name}`, value, 1, Number.MAX_SAFE_INTEGER);
+    if (!Number.isInteger(value)) fail(`limits.${name}`, "be a whole number", value);
     limits[name] = value;
   }
   return limits as unknown as Limits;
@@ -51,9 +56,14 @@ export function resolveLimits(options: NodeOptions, runtimeName: string): Limits
 export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Identity): NodeConfig {
   const { name, about = "", initMessage, keepAliveMs, idleTimeoutMs, resumeWindowMs } = options;
   if (name !== undefined && !NAME.test(name)) fail("name", "be of the form [a-z0-9-]{3,32}", name);
-  if (about.length > ABOUT_LENGTH_MAX) fail("about", `have at most ${ABOUT_LENGTH_MAX} characters`, about.length);
-  if ((initMessage?.length ?? 0) > INIT_MESSAGE_BYTES_MAX) {
-    fail("initMessage", `have at most ${INIT_MESSAGE_BYTES_MAX} bytes`, initMessage?.length);
+  checkBytes("initMessage", initMessage, 0, INIT_MESSAGE_BYTES_MAX);
+  checkBytes("token", options.token, 1, TOKEN_BYTES_MAX);
+  if (options.identity instanceof Uint8Array) checkBytes("identity", options.identity, SEED_BYTES, SEED_BYTES);
+  const aboutBytes = typeof about === "string" ? utf8Bytes(about) : Number.NaN;
+  if (!(aboutBytes <= ABOUT_BYTES_MAX)) fail("about", `be text of at most ${ABOUT_BYTES_MAX} bytes`, aboutBytes);
+  for (const list of ["listen", "relays"] as const) {
+    const value: unknown = options[list];
+    if (value !== undefined && !Array.isArray(value)) fail(list, "be an array of texts", value);
   }
   checkNumber("keepAliveMs", keepAliveMs, 0, 3_600_000);
   checkNumber("idleTimeoutMs", idleTimeoutMs, 1_000, 3_600_000);
@@ -96,6 +106,12 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
 function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
   if (value === undefined || (Number.isFinite(value) && value >= least && value <= most)) return;
   throw new RangeError(`Cannot create node as '${name}' must be from ${least} to ${most}: current value is ${value}`);
+}
+
+function checkBytes(name: string, value: Uint8Array | undefined, least: number, most: number): void {
+  if (value === undefined || (isBytes(value) && value.length >= least && value.length <= most)) return;
+  const must = least === most ? `be ${most} bytes` : `be ${least} to ${most} bytes`;
+  fail(name, must, isBytes(value) ? value.length : value);
 }
 
 function fail(name: string, must: string, value: unknown): never {

@@ -206,7 +206,7 @@ export class PeerHandle implements Peer {
         return;
       case "streamRefused":
         this.#streams.delete(event.stream);
-        stream.onRefused(event.code);
+        stream.onRefused(event.code, event.applicationCode);
         return;
       case "readable":
         stream.onReadable();

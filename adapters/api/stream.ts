@@ -216,8 +216,11 @@ export class StreamHandle implements Stream {
     this.#accepted.resolve();
   }
 
-  onRefused(code: ErrorCode): void {
-    const error = new ViaductError(code, { detail: this.#protocol });
+  onRefused(code: ErrorCode, applicationCode?: number): void {
+    const error = new ViaductError(code, {
+      detail: this.#protocol,
+      ...(applicationCode === undefined ? {} : { applicationCode }),
+    });
     this.#accepted.reject(error);
     this.#failSend(error);
     this.#failReceive(error);

@@ -7,11 +7,13 @@
 import { createNodeOn } from "../api/create_node.ts";
 import { createRelayOn, type RelayHandle, type RelayOptions } from "../api/create_relay.ts";
 import type { Node, NodeOptions } from "../api/types.ts";
+import { stateFile } from "../node/state_file.ts";
 import { denoRuntime } from "./runtime.ts";
 
 export { ERRORS, type ErrorCode, ViaductError } from "../../core/error.ts";
 export type { RelayHandle, RelayOptions } from "../api/create_relay.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
+export type { StateStore } from "../api/relay_state.ts";
 export type * from "../api/types.ts";
 export { denoRuntime } from "./runtime.ts";
 
@@ -22,5 +24,5 @@ export function createNode(options: NodeOptions = {}): Promise<Node> {
 
 /** Makes a relay, which is a node as well. */
 export function createRelay(options: RelayOptions = {}): Promise<RelayHandle> {
-  return createRelayOn(denoRuntime(), options);
+  return createRelayOn(denoRuntime(), options, stateFile);
 }

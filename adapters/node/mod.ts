@@ -8,10 +8,12 @@ import { createNodeOn } from "../api/create_node.ts";
 import { createRelayOn, type RelayHandle, type RelayOptions } from "../api/create_relay.ts";
 import type { Node, NodeOptions } from "../api/types.ts";
 import { nodeRuntime } from "./runtime.ts";
+import { stateFile } from "./state_file.ts";
 
 export { ERRORS, type ErrorCode, ViaductError } from "../../core/error.ts";
 export type { RelayHandle, RelayOptions } from "../api/create_relay.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
+export type { StateStore } from "../api/relay_state.ts";
 export type * from "../api/types.ts";
 export { nodeRuntime } from "./runtime.ts";
 
@@ -22,5 +24,5 @@ export function createNode(options: NodeOptions = {}): Promise<Node> {
 
 /** Makes a relay, which is a node as well. */
 export function createRelay(options: RelayOptions = {}): Promise<RelayHandle> {
-  return createRelayOn(nodeRuntime(), options);
+  return createRelayOn(nodeRuntime(), options, stateFile);
 }

@@ -170,7 +170,14 @@ export type NodeStreamEvent =
       readonly protocol: string;
     }
   /** The peer refused a stream; both halves are given up. */
-  | { readonly type: "streamRefused"; readonly session: SessionId; readonly stream: StreamId; readonly code: ErrorCode }
+  | {
+      readonly type: "streamRefused";
+      readonly session: SessionId;
+      readonly stream: StreamId;
+      readonly code: ErrorCode;
+      /** The application's number, where it is what gave the stream up (`stream_reset`). */
+      readonly applicationCode?: number;
+    }
   /** `read` may return something again. May come once too often, never too rarely. */
   | { readonly type: "readable"; readonly session: SessionId; readonly stream: StreamId }
   | { readonly type: "writable"; readonly session: SessionId; readonly stream: StreamId }

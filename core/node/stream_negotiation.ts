@@ -171,8 +171,12 @@ export class StreamNegotiation {
 
   /** The other side gave a stream up before its lead was complete. */
   #onLeadReset(held: HeldStream, applicationCode: number, now: Instant): void {
-    if (held.phase === "status") {
-      this.#onRefused(held.stream, errorCodeOfStreamCode(applicationCode) ?? "protocol_refused", now);
+    const code = errorCodeOfStreamCode(applicationCode);
+    if (held.phase === "status" && code === undefined) {
+      // Taken and given up by the application before its status was read: a reset drops what it overtakes.
+      this.#onRefused(held.stream, "stream_reset", now, applicationCode);
+    } else if (held.phase === "status") {
+      this.#onRefused(held.stream, code ?? "protocol_refused", now);
     } else {
       this.#giveUp(held.stream, "protocol_refused", now);
     }
@@ -280,8 +284,9 @@ export class StreamNegotiation {
     this.#emit({ type: "readable", session, stream }, now);
   }
 
-  #onRefused(stream: StreamId, code: ErrorCode, now: Instant): void {
-    this.#emit({ type: "streamRefused", session: this.#host.session, stream, code }, now);
+  #onRefused(stream: StreamId, code: ErrorCode, now: Instant, applicationCode?: number): void {
+    const refused: NodeStreamEvent = { type: "streamRefused", session: this.#host.session, stream, code };
+    this.#emit(applicationCode === undefined ? refused : { ...refused, applicationCode }, now);
     this.#giveUp(stream, code, now);
   }
 
