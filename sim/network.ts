@@ -9,6 +9,7 @@
 
 import type { Machine } from "../core/machine.ts";
 import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
+import { DatagramNetwork } from "./datagram_network.ts";
 import { SimRandom } from "./random.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -151,6 +152,7 @@ export class SimNetwork {
   readonly links: Link[] = [];
   readonly #schedule = new Schedule();
   readonly #partitions = new Set<string>();
+  readonly datagrams: DatagramNetwork = new DatagramNetwork(this);
   #hash = 0x811c9dc5;
   #steps = 0;
 
@@ -215,6 +217,11 @@ export class SimNetwork {
     }
   }
 
+  /** Whether nothing gets from one host to the other. */
+  isPartitioned(one: string, two: string): boolean {
+    return this.#partitions.has(pairKey(one, two));
+  }
+
   heal(one: string, two: string): void {
     this.#partitions.delete(pairKey(one, two));
     // A pipe that lost bytes cannot go on: its ends learn it now, as from a reset.
@@ -234,6 +241,10 @@ export class SimNetwork {
 
   /** Carries out what a machine wants. */
   onOutput(host: SimHost, output: EndpointOutput): void {
+    if ("flow" in output) {
+      this.datagrams.onOutput(host, output);
+      return;
+    }
     if (output.type === "dial") {
       this.#dial(host, output.pipe, output.address);
       return;
@@ -246,7 +257,11 @@ export class SimNetwork {
   }
 
   #dial(host: SimHost, pipe: PipeId, address: string): void {
-    const name = /^\w+:\/\/([^:/]+)/.exec(address)?.[1] ?? "";
+    const [, scheme, name = ""] = /^(\w+):\/\/([^:/]+)/.exec(address) ?? [];
+    if (scheme === "udp") {
+      this.datagrams.dial(host, pipe, name, address);
+      return;
+    }
     const delay = this.#delay();
     this.plan(this.now + 2 * delay, () => {
       const target = this.hosts.get(name);

@@ -13,15 +13,25 @@ import { Writer } from "../wire/writer.ts";
 import type { ControlFrame } from "./control_frames.ts";
 import { CONTROL_FRAME_BYTES_MAX, encodeCloseFrame, encodeControlFrame } from "./control_frames.ts";
 import type { DatagramQueue } from "./datagram_queue.ts";
-import { FRAME_DATAGRAM, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
+import { FRAME_DATAGRAM, FRAME_PING, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
 import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
 import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
+import type { SentPackage } from "./sent_package.ts";
 import type { StreamPart, StreamTable } from "./stream_table.ts";
 
 /** Room for the largest STREAM frame header: type, id, offset, length. */
 const STREAM_HEADER_BYTES_MAX = 1 + 8 + 8 + 3;
 const NO_PARTS: readonly StreamPart[] = [];
 const NO_CONTROLS: readonly ControlFrame[] = [];
+const PING: ControlFrame = { type: "ping", token: 0 };
+
+/** Bytes of the largest datagram that fits into a package of `packageBytes`. */
+export function datagramRoom(packageBytes: number): number {
+  return Math.max(0, packageBytes - PROTECTION_BYTES_MAX - ACK_FRAME_BYTES_MAX - 4);
+}
+
+/** What a package that asks for an acknowledgement holds. */
+type PackageContent = Pick<SentPackage, "parts" | "controls" | "isMtuProbe">;
 
 /** What a builder takes its frames from. */
 export interface PackageSources {
@@ -51,6 +61,9 @@ export class PackageBuilder {
    * and datagrams go in only when `session` is given: its control frames, taken from the front. */
   build(path: Path, session: ControlFrame[] | undefined, now: Instant): Bytes | undefined {
     const writer = this.#writer;
+    // The sooner larger packages are known to get through, the fewer small ones are sent.
+    const probeBytes = path.state === "active" ? path.datagrams?.mtu.nextProbe(now) : undefined;
+    if (probeBytes !== undefined) return this.#buildMtuProbe(path, probeBytes, now);
     const end = Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX);
     writer.reset(this.#scratch, 0, end);
     const parts: StreamPart[] = [];
@@ -63,20 +76,24 @@ export class PackageBuilder {
       this.#writeStreams(parts);
     }
     isEliciting ||= parts.length > 0 || controls.length > 0;
+    const { datagrams } = path;
+    if (datagrams !== undefined && !isEliciting) {
+      if (datagrams.isProbeDue) {
+        writer.u8(FRAME_PING);
+        controls.push(PING);
+        isEliciting = true;
+      } else if (session !== undefined) datagrams.onIdle();
+    }
     if (path.owesAck && (isEliciting || now >= path.ackDueAt)) path.writeAck(writer, now);
     if (writer.length === 0) return undefined;
-    const packageNumber = path.nextPackageNumber;
-    const bytes = this.#send.seal(path.id, packageNumber, writer.written, now);
-    const sent = {
-      packageNumber,
-      sentAt: now,
-      bytes: bytes.length,
-      phase: this.#send.phase,
-      parts: parts.length > 0 ? parts : NO_PARTS,
-      controls: controls.length > 0 ? controls : NO_CONTROLS,
-    };
-    path.onSent(bytes.length, isEliciting ? sent : undefined, now);
-    return bytes;
+    return this.#seal(path, isEliciting ? { parts, controls, isMtuProbe: false } : undefined, now);
+  }
+
+  /** Builds a package that only acknowledges: it leaves whatever the window says. */
+  buildAck(path: Path, now: Instant): Bytes | undefined {
+    this.#writer.reset(this.#scratch, 0, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX);
+    if (path.owesAck) path.writeAck(this.#writer, now);
+    return this.#writer.length === 0 ? undefined : this.#seal(path, undefined, now);
   }
 
   /** Builds the last package of a path. */
@@ -89,6 +106,44 @@ export class PackageBuilder {
     encodeCloseFrame(this.#writer, close.wireCode, close.applicationCode, close.reason);
     const bytes = this.#send.seal(path.id, path.nextPackageNumber, this.#writer.written, now);
     path.onSent(bytes.length, undefined, now);
+    return bytes;
+  }
+
+  /** Builds a package of a size that may not get through. RFC 8899 §4.1. */
+  #buildMtuProbe(path: Path, bytes: number, now: Instant): Bytes {
+    const writer = this.#writer;
+    const plaintextBytes = bytes - this.#send.overheadBytes(path.id, path.nextPackageNumber, bytes);
+    writer.reset(this.#scratch, 0, plaintextBytes);
+    writer.u8(FRAME_PING);
+    // FRAME_PADDING is 0.
+    this.#scratch.fill(0, writer.skip(plaintextBytes - 1), plaintextBytes);
+    return this.#seal(path, { parts: NO_PARTS, controls: [PING], isMtuProbe: true }, now);
+  }
+
+  #seal(path: Path, content: PackageContent | undefined, now: Instant): Bytes {
+    const packageNumber = path.nextPackageNumber;
+    const bytes = this.#send.seal(path.id, packageNumber, this.#writer.written, now);
+    if (content === undefined) {
+      path.onSent(bytes.length, undefined, now);
+      return bytes;
+    }
+    const { parts, controls, isMtuProbe } = content;
+    const sent: SentPackage = {
+      packageNumber,
+      sentAt: now,
+      bytes: bytes.length,
+      phase: this.#send.phase,
+      parts: parts.length > 0 ? parts : NO_PARTS,
+      controls: controls.length > 0 ? controls : NO_CONTROLS,
+      isMtuProbe,
+      isLost: false,
+      isRequeued: false,
+      delivered: 0,
+      deliveredAt: 0,
+      firstSentAt: 0,
+      isAppLimited: false,
+    };
+    path.onSent(bytes.length, sent, now);
     return bytes;
   }
 

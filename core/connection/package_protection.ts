@@ -47,6 +47,11 @@ export function connectionIdOf(input: Package): number | undefined {
   return readU32(input.bytes, input.messageStart + 1);
 }
 
+/** The path that a protected package says it is of; -1 when it says none. Unauthenticated. */
+export function pathOf(input: Package): number {
+  return readVarint(input.bytes, input.messageStart + FIXED_HEADER_BYTES, input.messageEnd);
+}
+
 /** Reads the clear header of a protected package. Returns `false` when it is none. Never throws. */
 export function readProtectedHeader(input: Package, out: ProtectedHeader): boolean {
   const { bytes, messageStart, messageEnd } = input;
@@ -125,6 +130,11 @@ export class SendProtection {
     this.#bytesUnderKey += plaintext.length;
     this.#packagesUnderKey++;
     return out;
+  }
+
+  /** Bytes that a package of about `bytes` has besides its plaintext. */
+  overheadBytes(path: number, packageNumber: number, bytes: number): number {
+    return 1 + varintBytes(bytes) + FIXED_HEADER_BYTES + varintBytes(path) + varintBytes(packageNumber) + TAG_BYTES;
   }
 
   /** Notes that the peer acknowledged a package sealed under `phase`. */

@@ -12,47 +12,58 @@ import type { Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { ControlFrame } from "./control_frames.ts";
+import type { DatagramRecovery } from "./datagram_recovery.ts";
 import type { AckFrame } from "./frame_parser.ts";
 import { FRAME_ACK, RECEIVED_RANGES_MAX } from "./frame_types.ts";
 import { RangeSet } from "./range_set.ts";
 import type { PathRecovery } from "./recovery.ts";
-import { RttEstimator } from "./rtt.ts";
+import type { RttEstimator } from "./rtt.ts";
+import type { SentPackage } from "./sent_package.ts";
 import type { PathFacts, PathId, PathStats } from "./session_types.ts";
-import type { StreamPart } from "./stream_table.ts";
 
 /** An acknowledgement waits at most this long for company. RFC 9000 §18.2 (max_ack_delay). */
 const ACK_DELAY_MS_MAX = 25;
 /** On a reliable path an acknowledgement only frees memory: one for each quarter MiB is enough. */
 const ACK_EVERY_BYTES = 256 * 1024;
 const ACK_EVERY_PACKAGES = 64;
+/** On a path of datagrams the sender learns of loss by them. RFC 9000 §13.2.2. */
+const DATAGRAM_ACK_EVERY_PACKAGES = 2;
 /** A delay that the peer claims is believed up to this. */
 const PEER_ACK_DELAY_MS_MAX = 1_000;
 /** Bytes of the largest ACK frame with one range. */
 export const ACK_FRAME_BYTES_MAX = 40;
 
-/** A package on its way, with what must be sent again if its path dies. */
-export interface SentPackage {
-  readonly packageNumber: number;
-  readonly sentAt: Instant;
-  readonly bytes: number;
-  readonly phase: number;
-  readonly parts: readonly StreamPart[];
-  readonly controls: readonly ControlFrame[];
-}
-
 /** Takes what acknowledgements settle. */
 export interface AckSink {
   onPackageAcked(sent: SentPackage, path: Path, now: Instant): void;
+  /** Its frames are to be sent again. */
+  onPackageLost(sent: SentPackage): void;
+}
+
+/** What a path is made from. */
+export interface PathOptions {
+  readonly id: PathId;
+  readonly facts: PathFacts;
+  readonly rtt: RttEstimator;
+  readonly recovery: PathRecovery;
+  readonly datagrams: DatagramRecovery | undefined;
+  readonly state: "opening" | "active";
 }
 
 /** A way to carry packages of a session. */
 export class Path {
   readonly id: PathId;
-  readonly facts: PathFacts;
+  facts: PathFacts;
   readonly recovery: PathRecovery;
-  readonly rtt: RttEstimator = new RttEstimator();
+  /** Loss, congestion and size of packages, on a path of datagrams. */
+  readonly datagrams: DatagramRecovery | undefined;
+  readonly rtt: RttEstimator;
   state: "opening" | "active" | "closed";
   isWritable = true;
+  /** Whether its window and its pacer let a package go; as of the last look. */
+  hasRoom = true;
+  /** Whether the package that came last is the newest that ever came. */
+  isNewest = false;
   /** The data of our PATH_CHALLENGE, until it was answered. */
   challenge: Uint8Array | undefined;
   /** Control frames that belong on this path and no other. */
@@ -80,13 +91,12 @@ export class Path {
   #unackedPackages = 0;
   #ackDueAt: Instant = NEVER;
 
-  constructor(
-    options: { id: PathId; facts: PathFacts; recovery: PathRecovery; state: "opening" | "active" },
-    now: Instant,
-  ) {
+  constructor(options: PathOptions, now: Instant) {
     this.id = options.id;
     this.facts = options.facts;
     this.recovery = options.recovery;
+    this.datagrams = options.datagrams;
+    this.rtt = options.rtt;
     this.state = options.state;
     this.lastReceivedAt = now;
   }
@@ -113,6 +123,33 @@ export class Path {
     return this.#unackedPackages > 0;
   }
 
+  /** Asks the other end to prove that it gets what is sent on this path. RFC 9000 §8.2.1. */
+  startChallenge(data: Uint8Array): void {
+    this.challenge = data;
+    this.controls.push({ type: "pathChallenge", data });
+  }
+
+  /** Whether a response answers the challenge that is open; it is settled then. RFC 9000 §8.2.3. */
+  settleChallenge(data: Uint8Array): boolean {
+    if (this.challenge === undefined || !this.challenge.every((byte, index) => byte === data[index])) return false;
+    this.challenge = undefined;
+    return true;
+  }
+
+  /** Whether nothing came back for several probe timeouts. */
+  get isDoubted(): boolean {
+    return this.datagrams?.isDoubted ?? false;
+  }
+
+  /** Whether a package must leave to find out whether the other side is there. */
+  get isProbeDue(): boolean {
+    return this.datagrams?.isProbeDue ?? false;
+  }
+
+  get windowBytes(): number {
+    return this.datagrams?.controller.windowBytes ?? Number.POSITIVE_INFINITY;
+  }
+
   /** Notes a package that leaves; `undefined` for one that needs no acknowledgement. */
   onSent(bytes: number, sent: SentPackage | undefined, now: Instant): void {
     if (this.#sent.length === 0) this.#sentBase = this.#nextPackageNumber;
@@ -121,7 +158,7 @@ export class Path {
       this.#inFlightBytes += bytes;
       this.#inFlightPackages++;
       if (this.awaitingSince === NEVER) this.awaitingSince = now;
-      this.recovery.onSent(sent.packageNumber, bytes, now);
+      this.datagrams?.onSent(sent, this.#inFlightBytes, now);
     }
     this.#nextPackageNumber++;
     this.bytesSent += bytes;
@@ -140,7 +177,9 @@ export class Path {
     this.packagesReceived++;
     this.awaitingSince = this.#inFlightPackages > 0 ? now : NEVER;
     const last = this.#received.last;
-    if (last === undefined || packageNumber >= last.end) this.#largestReceivedAt = now;
+    this.isNewest = last === undefined || packageNumber >= last.end;
+    const isInOrder = packageNumber === (last?.end ?? 0);
+    if (this.isNewest) this.#largestReceivedAt = now;
     this.#received.add(packageNumber, packageNumber + 1);
     while (this.#received.rangeCount > RECEIVED_RANGES_MAX) {
       this.#receivedFloor = (this.#received.first as { end: number }).end;
@@ -149,7 +188,11 @@ export class Path {
     if (!isAckEliciting) return;
     this.#unackedBytes += bytes;
     this.#unackedPackages++;
-    if (isAckAtOnce || this.#unackedBytes >= ACK_EVERY_BYTES || this.#unackedPackages >= ACK_EVERY_PACKAGES) {
+    const isDatagrams = this.datagrams !== undefined;
+    const packagesMax = isDatagrams ? DATAGRAM_ACK_EVERY_PACKAGES : ACK_EVERY_PACKAGES;
+    // RFC 9000 §13.2.1: a gap is told at once.
+    const isAtOnce = isAckAtOnce || (isDatagrams && !isInOrder);
+    if (isAtOnce || this.#unackedBytes >= ACK_EVERY_BYTES || this.#unackedPackages >= packagesMax) {
       this.#ackDueAt = now;
     } else if (this.#ackDueAt === NEVER) {
       this.#ackDueAt = now + ACK_DELAY_MS_MAX;
@@ -186,6 +229,8 @@ export class Path {
     if ((ack.ends[0] as number) > this.#nextPackageNumber) {
       throw new ProtocolError("protocol_violation", "A package that was never sent was acknowledged");
     }
+    const { datagrams } = this;
+    datagrams?.beginAck(this.#inFlightBytes);
     let isNew = false;
     for (let index = ack.count - 1; index >= 0; index--) {
       const end = Math.min(ack.ends[index] as number, this.#sentBase + this.#sent.length);
@@ -194,24 +239,53 @@ export class Path {
         const sent = this.#sent[number - this.#sentBase];
         if (sent === undefined) continue;
         this.#sent[number - this.#sentBase] = undefined;
-        this.#inFlightBytes -= sent.bytes;
-        this.#inFlightPackages--;
         isNew = true;
+        if (!sent.isLost) {
+          this.#inFlightBytes -= sent.bytes;
+          this.#inFlightPackages--;
+        }
         if (index === 0 && number === (ack.ends[0] as number) - 1) {
           this.rtt.onSample(now - sent.sentAt, Math.min(ack.delayMs, PEER_ACK_DELAY_MS_MAX));
         }
-        this.recovery.onAcked(number, sent.bytes, now);
+        datagrams?.noteAcked(sent, now);
         sink.onPackageAcked(sent, this, now);
       }
+    }
+    if (datagrams !== undefined && isNew) {
+      datagrams.endAck((ack.ends[0] as number) - 1);
+      this.#detectLost(sink, now);
+      datagrams.settleAck(this.#inFlightBytes, now);
     }
     this.#trimSent();
     if (this.#inFlightPackages === 0) this.awaitingSince = NEVER;
     return isNew;
   }
 
+  /** When the path itself must act: loss, a probe, the end of a pause of its pacer. */
+  pollTimeout(): Instant {
+    return this.datagrams?.pollTimeout(this.#inFlightPackages > 0) ?? NEVER;
+  }
+
+  /** Gives up what is lost by now, and asks for probes when nothing was heard. RFC 9002 §6. */
+  onTimeout(sink: AckSink, now: Instant): void {
+    const { datagrams } = this;
+    if (datagrams === undefined) return;
+    if (now >= datagrams.lossAt) {
+      this.#detectLost(sink, now);
+      datagrams.settleAck(this.#inFlightBytes, now);
+      this.#trimSent();
+    }
+    if (datagrams.onTimeout(this.#inFlightPackages > 0, now)) this.#requeueForProbes(sink);
+  }
+
+  /** Hands everything in flight back to be sent on another path; it may still be acknowledged. RFC 9002 §6.2.4. */
+  requeueInFlight(sink: AckSink): void {
+    for (const sent of this.#sent) if (sent !== undefined) this.#requeue(sent, sink);
+  }
+
   /** Takes out everything in flight: the path is gone. */
   takeInFlight(): SentPackage[] {
-    const lost = this.#sent.filter((sent) => sent !== undefined);
+    const lost = this.#sent.filter((sent) => sent !== undefined && !sent.isRequeued) as SentPackage[];
     this.#sent = [];
     this.#inFlightBytes = this.#inFlightPackages = 0;
     this.awaitingSince = NEVER;
@@ -232,7 +306,48 @@ export class Path {
       packagesSent: this.packagesSent,
       packagesReceived: this.packagesReceived,
       bytesInFlight: this.#inFlightBytes,
+      ...this.datagrams?.stats(),
     };
+  }
+
+  /** RFC 9002 §6.1: lost is what was sent long enough, or far enough, before something that was acknowledged. */
+  #detectLost(sink: AckSink, now: Instant): void {
+    const datagrams = this.datagrams as DatagramRecovery;
+    datagrams.beginLoss(now);
+    for (let index = 0; index < this.#sent.length; index++) {
+      const sent = this.#sent[index];
+      if (sent === undefined) {
+        datagrams.noteGap();
+        continue;
+      }
+      if (sent.packageNumber >= datagrams.largestAcked) break;
+      if (sent.isLost) {
+        if (datagrams.isForgotten(sent, now)) this.#sent[index] = undefined;
+        continue;
+      }
+      if (!datagrams.isLost(sent)) break;
+      sent.isLost = true;
+      this.#inFlightBytes -= sent.bytes;
+      this.#inFlightPackages--;
+      datagrams.noteLost(sent, now);
+      this.#requeue(sent, sink);
+    }
+    datagrams.endLoss(this.#inFlightBytes, now);
+  }
+
+  #requeueForProbes(sink: AckSink): void {
+    let left = 2;
+    for (const sent of this.#sent) {
+      if (sent === undefined || sent.isRequeued || sent.isMtuProbe) continue;
+      this.#requeue(sent, sink);
+      if (--left === 0) return;
+    }
+  }
+
+  #requeue(sent: SentPackage, sink: AckSink): void {
+    if (sent.isRequeued) return;
+    sent.isRequeued = true;
+    sink.onPackageLost(sent);
   }
 
   #trimSent(): void {

@@ -1,6 +1,6 @@
 /**
  * What a path does about loss and congestion, as an interface: nothing on a reliable path, RFC 9002 and a congestion
- * controller on a path of datagrams.
+ * controller on a path of datagrams (`datagram_recovery.ts`).
  *
  * The invariant to hold: recovery decides when and how much, never what; the session moves the frames.
  *
@@ -8,23 +8,14 @@
  */
 
 import type { Instant } from "../machine.ts";
-import { NEVER } from "../machine.ts";
 
-/** Loss detection and congestion control of one path. */
+/** How much may be sent on a path, and in which sizes. */
 export interface PathRecovery {
   /** Bytes of the largest package that may be sent on the path. */
   readonly packageBytesMax: number;
-  /** Whether a package may leave now. */
+  /** Whether a package that asks for an acknowledgement may leave now. */
   canSend(bytesInFlight: number, now: Instant): boolean;
-  /** When `canSend` may change by itself or a probe is due; `NEVER` when nothing is pending. */
-  pollTimeout(): Instant;
-  onSent(packageNumber: number, bytes: number, now: Instant): void;
-  onAcked(packageNumber: number, bytes: number, now: Instant): void;
-  /** The numbers that are lost by `now`, after acknowledgements or a timeout; the session sends their frames again. */
-  takeLost(now: Instant): readonly number[];
 }
-
-const NONE: readonly number[] = [];
 
 /** TCP, WebSocket or a relayed stream below does it all: only the death of the path loses anything. */
 export class ReliableRecovery implements PathRecovery {
@@ -36,17 +27,5 @@ export class ReliableRecovery implements PathRecovery {
 
   canSend(): boolean {
     return true;
-  }
-
-  pollTimeout(): Instant {
-    return NEVER;
-  }
-
-  onSent(): void {}
-
-  onAcked(): void {}
-
-  takeLost(): readonly number[] {
-    return NONE;
   }
 }

@@ -25,7 +25,7 @@ import type { AckFrame, FrameSink } from "./frame_parser.ts";
 import { ACK_AT_ONCE, ACK_ELICITING, emptyAckFrame, parseFrames } from "./frame_parser.ts";
 import { CHALLENGE_BYTES } from "./frame_types.ts";
 import { IdleBudget } from "./idle_budget.ts";
-import { PackageBuilder } from "./package_builder.ts";
+import { datagramRoom, PackageBuilder } from "./package_builder.ts";
 import type { ProtectedHeader } from "./package_protection.ts";
 import {
   emptyProtectedHeader,
@@ -34,10 +34,11 @@ import {
   readProtectedHeader,
   SendProtection,
 } from "./package_protection.ts";
-import type { AckSink, SentPackage } from "./path.ts";
-import { Path } from "./path.ts";
+import type { AckSink, Path } from "./path.ts";
 import { choosePath } from "./path_choice.ts";
-import { ReliableRecovery } from "./recovery.ts";
+import { makePath } from "./path_factory.ts";
+import { PathNumbers } from "./path_numbers.ts";
+import type { SentPackage } from "./sent_package.ts";
 import type { CloseOptions, SessionOptions } from "./session_options.ts";
 import { type GonePaths, sessionStats } from "./session_stats.ts";
 import type {
@@ -80,9 +81,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   readonly #header: ProtectedHeader = emptyProtectedHeader();
   readonly #ack: AckFrame = emptyAckFrame();
 
-  #nextPathId: PathId;
-  /** Path ids of the peer below this were used: an attach is single use. THREATS J. */
-  #peerPathFloor: PathId;
+  readonly #pathNumbers: PathNumbers;
+  readonly #pathsMax: number;
+  readonly #resumeWindowMs: number;
   /** `closing`: our CLOSE is to be sent. `lingering`: the peer's CLOSE came, what arrived before is still read. */
   #state: "open" | "closing" | "lingering" | "closed" = "open";
   /** Set while a package is handled: frames come in by it. */
@@ -129,12 +130,13 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       send: this.#send,
       scratch: options.scratch ?? new Uint8Array(PLAINTEXT_BYTES_MAX),
     });
-    this.#nextPathId = options.role === "initiator" ? 2 : 1;
-    this.#peerPathFloor = options.role === "initiator" ? 1 : 2;
+    this.#pathNumbers = new PathNumbers(options.role);
+    this.#pathsMax = Math.min(options.config.pathsMax, options.remote.pathsMax);
+    this.#resumeWindowMs = Math.min(options.config.resumeWindowMs, options.remote.resumeWindowMs);
     this.#isKeepingAlive = options.config.keepAliveMs > 0;
     this.#lastActivityAt = now;
     this.#idleBudget = new IdleBudget(now);
-    this.#paths.set(0, this.#newPath(0, options.firstPath, "active", now));
+    this.#paths.set(0, makePath({ id: 0, facts: options.firstPath, state: "active", config: options.config }, now));
   }
 
   // What happened outside.
@@ -154,7 +156,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       return this.#reject();
     }
     let path = this.#paths.get(header.path);
-    if (path === undefined ? !this.#mayPeerOpen(header.path) : path.isDuplicate(header.packageNumber)) {
+    if (path === undefined ? !this.#pathNumbers.mayPeerOpen(header.path) : path.isDuplicate(header.packageNumber)) {
       return this.#reject();
     }
     const plaintext = this.#receive.open(input.package, header);
@@ -192,8 +194,14 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       return;
     }
     for (const path of [...this.#paths.values()]) {
-      if (now >= path.awaitingSince + this.#config.pathTimeoutMs) this.#dropPath(path, "idle_timeout", now);
-      else if (now >= this.#keepAliveAt(path)) path.controls.push({ type: "ping", token: 0 });
+      if (now >= path.awaitingSince + this.#config.pathTimeoutMs) {
+        this.#dropPath(path, "idle_timeout", now);
+        continue;
+      }
+      if (now >= this.#keepAliveAt(path)) path.controls.push({ type: "ping", token: 0 });
+      path.onTimeout(this, now);
+      // What a silent path holds must not wait for its end when there is another way.
+      if (path.isDoubted && choosePath(this.#paths.values())?.isDoubted === false) path.requeueInFlight(this);
     }
   }
 
@@ -203,6 +211,15 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (path === undefined) return;
     this.#now = now;
     this.#removePath(path, now);
+  }
+
+  /** The other end of a path of datagrams has another address now: it must prove that it is there. RFC 9000 §9. */
+  movePath(id: PathId, facts: PathFacts, now: Instant): void {
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    path.facts = facts;
+    path.datagrams?.reset(now);
+    this.#challenge(path);
   }
 
   /** Back-pressure: nothing is polled for a path that cannot take it. */
@@ -216,12 +233,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   /** Attaches a fresh pipe as a new path, or returns `undefined` when there are enough or the session ended. */
   openPath(facts: PathFacts, now: Instant): PathId | undefined {
     if (this.#state !== "open" || this.#paths.size >= this.#pathsMax) return undefined;
-    const id = this.#nextPathId;
-    this.#nextPathId += 2;
-    const path = this.#newPath(id, facts, "opening", now);
-    path.challenge = new Uint8Array(CHALLENGE_BYTES);
-    this.#env.random(path.challenge);
-    path.controls.push({ type: "pathChallenge", data: path.challenge });
+    const id = this.#pathNumbers.take();
+    const path = makePath({ id, facts, state: "opening", config: this.#config }, now);
+    this.#challenge(path);
     this.#paths.set(id, path);
     return id;
   }
@@ -319,15 +333,21 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (this.#state === "closing") return this.#pollClose(now);
     if (this.#state !== "open") return undefined;
     this.#now = now;
-    const best = choosePath(this.#paths.values());
+    for (const path of this.#paths.values()) path.hasRoom = path.recovery.canSend(path.bytesInFlight, now);
+    const { pathPolicy } = this.#config;
+    const unsent = pathPolicy === "aggregate" && this.#paths.size > 1 ? this.#streams.unsentBytes : 0;
+    const best = choosePath(this.#paths.values(), pathPolicy, unsent);
     for (const path of this.#paths.values()) {
-      if (!path.isWritable || !path.recovery.canSend(path.bytesInFlight, now)) continue;
-      if (path === best || path.controls.length > 0 || now >= path.ackDueAt) {
-        const bytes = this.#builder.build(path, path === best ? this.#controls : undefined, now);
-        if (bytes === undefined) continue;
-        this.#lastActivityAt = now;
-        return { path: path.id, bytes };
-      }
+      if (!path.isWritable) continue;
+      const isBest = path === best;
+      const mayAsk = path.hasRoom && (isBest || path.controls.length > 0 || path.isProbeDue);
+      if (!mayAsk && now < path.ackDueAt) continue;
+      const bytes = mayAsk
+        ? this.#builder.build(path, isBest ? this.#controls : undefined, now)
+        : this.#builder.buildAck(path, now);
+      if (bytes === undefined) continue;
+      this.#lastActivityAt = now;
+      return { path: path.id, bytes };
     }
     return undefined;
   }
@@ -344,7 +364,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       // What cannot leave must not wake anybody up: the pipe tells when it takes more.
       if (path.isWritable) at = Math.min(at, path.ackDueAt);
       at = Math.min(at, path.awaitingSince + this.#config.pathTimeoutMs, this.#keepAliveAt(path));
-      at = Math.min(at, path.recovery.pollTimeout());
+      if (path.isWritable) at = Math.min(at, path.pollTimeout());
     }
     return at;
   }
@@ -368,9 +388,15 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     return this.#streams.size;
   }
 
-  /** Bytes of the largest datagram that the peer takes. */
+  /** Bytes of the largest datagram that the peer takes and the path in use carries. */
   get datagramBytesMax(): number {
-    return Math.min(this.#remote.datagramBytesMax, PLAINTEXT_BYTES_MAX - 8);
+    const pathBytes = choosePath(this.#paths.values())?.recovery.packageBytesMax ?? PACKAGE_BYTES_MAX;
+    return Math.min(this.#remote.datagramBytesMax, datagramRoom(pathBytes));
+  }
+
+  /** A path, for reads of whoever carries it. */
+  path(id: PathId): Path | undefined {
+    return this.#paths.get(id);
   }
 
   stats(): SessionStats {
@@ -404,6 +430,15 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     }
   }
 
+  onPackageLost(sent: SentPackage): void {
+    for (const part of sent.parts) this.#streams.onPartLost(part);
+    for (const frame of sent.controls) {
+      const isOfPath = frame.type === "pathChallenge" || frame.type === "pathResponse";
+      if (frame.type === "ping" && frame.token === 0) continue;
+      if (!isOfPath && this.#streams.isStillDue(frame)) this.#queueControl(frame);
+    }
+  }
+
   onPathChallengeFrame(data: Uint8Array): void {
     const path = this.#current as Path;
     // RFC 9000 §8.2.2: the response goes back on the path that the challenge came by.
@@ -412,12 +447,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   onPathResponseFrame(data: Uint8Array): void {
     const path = this.#current as Path;
-    if (path.challenge === undefined || !path.challenge.every((byte, index) => byte === data[index])) {
-      this.onIdleFrame();
-      return;
-    }
-    path.challenge = undefined;
-    if (path.state === "opening") this.#activate(path);
+    if (!path.settleChallenge(data)) this.onIdleFrame();
+    else if (path.state === "opening") this.#activate(path);
   }
 
   onPathAbandonFrame(id: number): void {
@@ -466,24 +497,14 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     return undefined;
   }
 
-  get #resumeWindowMs(): number {
-    return Math.min(this.#config.resumeWindowMs, this.#remote.resumeWindowMs);
-  }
-
-  get #pathsMax(): number {
-    return Math.min(this.#config.pathsMax, this.#remote.pathsMax);
-  }
-
-  #newPath(id: PathId, facts: PathFacts, state: "opening" | "active", now: Instant): Path {
-    return new Path({ id, facts, state, recovery: new ReliableRecovery(PACKAGE_BYTES_MAX) }, now);
-  }
-
-  #mayPeerOpen(id: PathId): boolean {
-    return id >= this.#peerPathFloor && (id & 1) === (this.#peerPathFloor & 1);
+  #challenge(path: Path): void {
+    const data = new Uint8Array(CHALLENGE_BYTES);
+    this.#env.random(data);
+    path.startChallenge(data);
   }
 
   #acceptPath(id: PathId, facts: PathFacts, now: Instant): Path {
-    this.#peerPathFloor = id + 2;
+    this.#pathNumbers.onPeerOpened(id);
     // A peer that roams leaves paths behind that are dead without our knowing: the one silent for longest goes.
     while (this.#paths.size >= this.#pathsMax) {
       const paths = [...this.#paths.values()];
@@ -493,7 +514,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
         now,
       );
     }
-    const path = this.#newPath(id, facts, "active", now);
+    const path = makePath({ id, facts, state: "active", config: this.#config }, now);
     this.#paths.set(id, path);
     this.#activate(path);
     return path;
@@ -523,22 +544,13 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
       return;
     }
-    for (const sent of path.takeInFlight()) this.#onPackageLost(sent);
+    for (const sent of path.takeInFlight()) this.onPackageLost(sent);
     // The peer may not have noticed yet: it must not wait for its own timeout. draft-ietf-quic-multipath.
     this.#queueControl({ type: "pathAbandon", path: path.id });
     if (this.#suspendedAt !== NEVER || [...this.#paths.values()].some((other) => other.state === "active")) return;
     this.#suspendedAt = now;
     this.#resumeBy = now + this.#resumeWindowMs;
     this.#events.push({ type: "suspended" });
-  }
-
-  #onPackageLost(sent: SentPackage): void {
-    for (const part of sent.parts) this.#streams.onPartLost(part);
-    for (const frame of sent.controls) {
-      const isOfPath = frame.type === "pathChallenge" || frame.type === "pathResponse";
-      if (frame.type === "ping" && frame.token === 0) continue;
-      if (!isOfPath && this.#streams.isStillDue(frame)) this.#queueControl(frame);
-    }
   }
 
   #keepAliveAt(path: Path): Instant {

@@ -21,6 +21,10 @@ export const DEFAULT_SESSION_CONFIG: SessionConfig = Object.freeze({
   // A third of the idle timeout: two may be lost.
   keepAliveMs: 10_000,
   pathTimeoutMs: 10_000,
+  // Ethernet less IPv6 and UDP headers; a tunnel on the way takes the rest.
+  datagramPathBytesMax: 1452,
+  congestion: "cubic",
+  pathPolicy: "best",
   // DESIGN §5: the session outlives all its paths this long.
   resumeWindowMs: 60_000,
   // THREATS t-C20.

@@ -22,7 +22,16 @@ export type StreamId = number;
 export type Role = "initiator" | "responder";
 
 /** How a path carries packages. */
-export type PathKind = "bytes" | "messages" | "relay";
+export type PathKind = "bytes" | "messages" | "datagrams" | "relay";
+
+/** A way to find out how much a path carries. RFC 9438, RFC 9002 §7, draft-ietf-ccwg-bbr. */
+export type CongestionName = "cubic" | "new_reno" | "bbr";
+
+/**
+ * Which paths carry the data of a session: the best one with room (`best`), all at once (`aggregate`), everything on
+ * two paths (`redundant`), or the best one alone until it dies (`backup`).
+ */
+export type PathPolicy = "best" | "aggregate" | "redundant" | "backup";
 
 /** What is known of a path from outside the protocol. */
 export interface PathFacts {
@@ -51,6 +60,12 @@ export interface SessionConfig {
   readonly keepAliveMs: number;
   /** A path that answered nothing for this long after something was sent on it is dead. */
   readonly pathTimeoutMs: number;
+  /** Bytes of the largest datagram that paths of datagrams may try. */
+  readonly datagramPathBytesMax: number;
+  /** What finds out how much a path of datagrams carries. */
+  readonly congestion: CongestionName;
+  /** How data is spread over several paths. */
+  readonly pathPolicy: PathPolicy;
   /** How long a session lives without any path. */
   readonly resumeWindowMs: number;
   /** Paths at once. */
@@ -162,7 +177,24 @@ export interface PathStats {
   readonly packagesSent: number;
   readonly packagesReceived: number;
   readonly bytesInFlight: number;
+  /** Only of a path of datagrams. */
+  readonly packageBytesMax?: number;
+  readonly congestion?: CongestionName;
+  readonly windowBytes?: number;
+  /** 0 as long as nothing is known of the path. */
+  readonly pacingBytesPerMs?: number;
+  readonly packagesLost?: number;
+  /** Packages that were given up and had arrived. */
+  readonly spuriousLosses?: number;
 }
+
+/** What only a path of datagrams has. */
+export type DatagramPathStats = Required<
+  Pick<
+    PathStats,
+    "packageBytesMax" | "congestion" | "windowBytes" | "pacingBytesPerMs" | "packagesLost" | "spuriousLosses"
+  >
+>;
 
 /** Figures of a session. */
 export interface SessionStats {

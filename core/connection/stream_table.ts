@@ -110,6 +110,13 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
     return this.#scheduler.size > 0;
   }
 
+  /** Bytes written and never sent. */
+  get unsentBytes(): number {
+    let bytes = 0;
+    for (const { send } of this.#streams.values()) bytes += send?.buffer.unsentBytes ?? 0;
+    return bytes;
+  }
+
   /** Whether something arrived that the application has not read yet. */
   get hasUnread(): boolean {
     for (const { receive } of this.#streams.values()) {

@@ -17,7 +17,7 @@ import { CircuitAttempts } from "./circuit_attempts.ts";
 import { CircuitPipe } from "./circuit_pipe.ts";
 import type { RelayedSession } from "./circuit_resume.ts";
 import { RelayedSessions } from "./circuit_resume.ts";
-import type { EndpointOutput, PipeId, SessionId } from "./endpoint_types.ts";
+import type { PipeOutput, PipeId, SessionId } from "./endpoint_types.ts";
 import type {
   CircuitId,
   CircuitsExtension,
@@ -91,7 +91,7 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
     return this.#byPipe.has(pipe);
   }
 
-  handleOutput(output: EndpointOutput, now: Instant): void {
+  handleOutput(output: PipeOutput, now: Instant): void {
     const pipe = this.#byPipe.get(output.pipe);
     if (pipe === undefined) return;
     switch (output.type) {

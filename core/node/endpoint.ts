@@ -26,6 +26,7 @@ import type { Environment, Instant, Machine } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
 import { CLEAR_VERSION, PROTECTED_VERSION } from "../wire/package.ts";
 import { decodeClearMessage } from "./clear_messages.ts";
+import { DatagramDemux } from "./datagram_demux.ts";
 import { Dialler } from "./dialler.ts";
 import type {
   DialId,
@@ -43,6 +44,7 @@ import type { HandshakeContext } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./handshake_payload.ts";
 import type { HandshakeOutcome } from "./handshakes.ts";
 import { Handshakes } from "./handshakes.ts";
+import { FlowTable } from "./flow_table.ts";
 import type { PipeState } from "./pipe_table.ts";
 import { PipeTable } from "./pipe_table.ts";
 import type { SessionEntry } from "./session_entry.ts";
@@ -59,6 +61,8 @@ type Established = Extract<HandshakeOutcome, { type: "established" }>;
 /** An endpoint. */
 export class Endpoint implements Machine<EndpointInput, EndpointOutput, EndpointEvent> {
   readonly #config: EndpointConfig;
+  readonly #flows: FlowTable;
+  readonly #demux: DatagramDemux;
   readonly #pipes: PipeTable;
   readonly #sessions: SessionTable;
   readonly #handshakes: Handshakes;
@@ -84,12 +88,25 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       env,
     };
     this.#resets = new StatelessReset(context, config.limits.resetsPerSecondMax);
-    this.#pipes = new PipeTable(config.limits, env, this.#outputs);
+    this.#flows = new FlowTable(this.#outputs);
+    this.#pipes = new PipeTable(config.limits, env, this.#outputs, this.#flows);
     const shared = { config: this.#config, env, pipes: this.#pipes, events: this.#events, banned: this.#banned };
     this.#sessions = new SessionTable(shared);
     this.#handshakes = new Handshakes({ ...shared, context, sessions: this.#sessions });
     const { dhKeys } = context;
     this.#dialler = new Dialler({ ...shared, dhKeys, sessions: this.#sessions, handshakes: this.#handshakes });
+    this.#demux = new DatagramDemux({
+      flows: this.#flows,
+      pipes: this.#pipes,
+      sessions: this.#sessions,
+      handshakes: this.#handshakes,
+      resets: this.#resets,
+      checksum: env.checksum,
+      settle: (at) => this.#settle(at),
+      setWritable: (pipe, isWritable) => this.#onPipeWritable(pipe.id, isWritable),
+      onClosed: (pipe, at) => this.#onPipeClosed(pipe.id, at),
+      count: (cause) => this.#count(cause),
+    });
   }
 
   // What happened outside.
@@ -108,8 +125,12 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       case "pipeClosed":
         this.#onPipeClosed(input.pipe, now);
         break;
-      default:
+      case "pipeBlocked":
+      case "pipeWritable":
         this.#onPipeWritable(input.pipe, input.type === "pipeWritable");
+        break;
+      default:
+        this.#demux.handleInput(input, !this.#isClosed, now);
     }
     this.#settle(now);
   }
@@ -360,10 +381,13 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     const dial = this.#dialler.ofPipe(input.pipe);
     // A pipe that was dialled and is wanted no more; the owner's own virtual pipes were never asked for.
     const isStray = input.isDialled && resuming === undefined && dial === undefined && input.kind !== "relay";
-    const pipe = isStray || this.#isClosed ? undefined : this.#pipes.open(input, now);
+    const flow = input.flow === undefined ? undefined : this.#flows.open(input.flow, input);
+    const opened = { ...input, flow };
+    const pipe = isStray || this.#isClosed ? undefined : this.#pipes.open(opened, now);
     if (pipe === undefined) {
       if (!isStray) this.#count("pipes");
-      this.#outputs.push({ type: "destroy", pipe: input.pipe });
+      if (flow === undefined) this.#outputs.push({ type: "destroy", pipe: input.pipe });
+      else this.#flows.release(flow);
       if (!isStray) this.#onPipeFailed(input.pipe, "limit", "Too many pipes are open", now);
     } else if (resuming !== undefined) {
       if (!this.#sessions.attach(resuming, pipe, now)) {
@@ -415,8 +439,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
 
   #onPipeData(id: PipeId, bytes: Uint8Array, now: Instant): void {
     const pipe = this.#pipes.get(id);
-    if (pipe === undefined) return;
-    const { decoder } = pipe;
+    const decoder = pipe?.decoder;
+    if (pipe === undefined || decoder === undefined) return;
     decoder.push(bytes);
     for (;;) {
       const outcome = decoder.next();

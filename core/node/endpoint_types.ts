@@ -11,6 +11,8 @@ import type { Bytes } from "../machine.ts";
 
 /** Number of a pipe; never reused. */
 export type PipeId = number;
+/** Number of a flow of datagrams, from the same row as the pipes; never reused. */
+export type FlowId = PipeId;
 /** Number of a session within its endpoint; never reused. */
 export type SessionId = number;
 /** Number of an attempt to connect; never reused. */
@@ -55,8 +57,22 @@ export interface EndpointConfig {
   readonly isAcceptManual?: boolean;
 }
 
+/** What happened to flows of datagrams. */
+export type FlowInput =
+  /** A datagram came from an address that no flow was known for; `forgetFlow` follows when it is of no use. */
+  | {
+      readonly type: "flowOpened";
+      readonly flow: FlowId;
+      readonly remote: string;
+      readonly remoteHost: string | undefined;
+    }
+  /** A datagram; lent for the call. */
+  | { readonly type: "flowData"; readonly flow: FlowId; readonly bytes: Uint8Array }
+  /** The last: the socket of a flow is gone. */
+  | { readonly type: "flowBlocked" | "flowWritable" | "flowClosed"; readonly flow: FlowId };
+
 /** What happened to pipes. */
-export type EndpointInput =
+export type PipeInput =
   | {
       readonly type: "pipeOpened";
       readonly pipe: PipeId;
@@ -67,14 +83,28 @@ export type EndpointInput =
       readonly remoteHost: string | undefined;
       /** Whether this side opened it. A virtual pipe of kind `relay` may be dialled without a `dial` output. */
       readonly isDialled: boolean;
+      /** The flow that its datagrams go by, on a pipe of kind `datagrams`; several pipes may share one. */
+      readonly flow?: FlowId;
     }
   | { readonly type: "pipeFailed"; readonly pipe: PipeId; readonly code: ErrorCode; readonly detail: string }
   /** Lent for the call. On a message pipe one whole message. */
   | { readonly type: "pipeData"; readonly pipe: PipeId; readonly bytes: Uint8Array }
   | { readonly type: "pipeBlocked" | "pipeWritable" | "pipeClosed"; readonly pipe: PipeId };
 
+/** What happened outside. */
+export type EndpointInput = PipeInput | FlowInput;
+
+/** What an endpoint wants done. */
+export type EndpointOutput = PipeOutput | FlowOutput;
+
+/** What an endpoint wants done with flows of datagrams. */
+export type FlowOutput =
+  | { readonly type: "sendDatagram"; readonly flow: FlowId; readonly bytes: Bytes }
+  /** Nothing rides on a flow any more: what comes from its address is new. */
+  | { readonly type: "forgetFlow"; readonly flow: FlowId };
+
 /** What an endpoint wants done with pipes. */
-export type EndpointOutput =
+export type PipeOutput =
   | { readonly type: "send"; readonly pipe: PipeId; readonly bytes: Bytes }
   | { readonly type: "dial"; readonly pipe: PipeId; readonly address: string }
   /** Flush and end; for a pipe still being dialled: give up. */

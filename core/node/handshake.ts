@@ -29,7 +29,7 @@ import { CIPHER_AES, CIPHER_CHACHA, decodeHandshakePayload, encodeHandshakePaylo
 export type PatternName = "XX" | "IK" | "NK";
 
 /** How a pipe carries packages, as the prologue says it. PROTOCOL §3.3. */
-const TRANSPORT_CLASS: Readonly<Record<PathKind, number>> = { bytes: 1, messages: 2, relay: 4 };
+const TRANSPORT_CLASS: Readonly<Record<PathKind, number>> = { bytes: 1, messages: 2, datagrams: 3, relay: 4 };
 const MAGIC: Uint8Array = encodeUtf8("viaduct");
 const EMPTY: Uint8Array = new Uint8Array(0);
 

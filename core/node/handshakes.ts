@@ -25,6 +25,7 @@ import type { Dial } from "./dial.ts";
 import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
 import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
 import { Handshake, patternOfNumber } from "./handshake.ts";
+import { HandshakeResends } from "./handshake_resends.ts";
 import { HandshakeTie } from "./handshake_tie.ts";
 import type { Pending } from "./pending_handshake.ts";
 import { PendingIndex, wipe } from "./pending_handshake.ts";
@@ -65,6 +66,7 @@ export class Handshakes {
   readonly #pending = new PendingIndex();
   readonly #tie: HandshakeTie;
   readonly #agreements = new Agreements();
+  readonly #resends = new HandshakeResends();
   readonly #byOwner = new Map<SessionId, Pending>();
   readonly #outcomes: HandshakeOutcome[] = [];
   /** Nodes of which something changed: what waits for them is looked at again. */
@@ -103,7 +105,7 @@ export class Handshakes {
     const deadline = Math.min(now + this.#config.limits.handshakeTimeoutMs, dial.deadline);
     const pending = this.#add(pipe, handshake, dial, deadline, now);
     if (pattern === "IK") this.#name(pending, dial.remoteId);
-    this.#send(pending, 1);
+    this.#send(pending, 1, now);
   }
 
   /** Takes a HANDSHAKE message of a pipe that carries no session. */
@@ -121,7 +123,8 @@ export class Handshakes {
       message.step === (pending.isInitiator ? 2 : 3) &&
       (pending.isInitiator || message.sourceConnectionId === handshake.remoteConnectionId);
     if (!isExpected) {
-      this.#fail(pending, "handshake_failed", "A handshake message came out of turn");
+      // Datagrams repeat and overtake each other.
+      if (pipe.flow === undefined) this.#fail(pending, "handshake_failed", "A handshake message came out of turn");
       return;
     }
     handshake.remoteConnectionId = message.sourceConnectionId;
@@ -147,22 +150,37 @@ export class Handshakes {
     }
   }
 
-  /** Takes a protected package of a pipe with a handshake: the proof, or nonsense. */
-  onProtected(pipe: PipeState, input: Package, now: Instant): void {
+  /** Takes a protected package of a pipe with a handshake: the proof, or nonsense. Returns whether it was the proof. */
+  onProtected(pipe: PipeState, input: Package, now: Instant): boolean {
     const { pending } = pipe;
-    if (pending === undefined) return;
+    if (pending === undefined) return false;
     const { phase, result, handshake } = pending;
     if (phase !== "proof" || result === undefined || connectionIdOf(input) !== handshake.localConnectionId) {
-      this.#fail(pending, "handshake_failed", "A package came before the handshake was over");
-      return;
+      // It overtook the message before it, or that was lost: the peer sends it again when ours comes once more.
+      if (pipe.flow !== undefined) this.resend(pending);
+      else this.#fail(pending, "handshake_failed", "A package came before the handshake was over");
+      return false;
     }
     const session = this.#makeSession(pending, result, now);
     if (session.handlePackage({ package: input, facts: pipe.facts }, now) !== 0) {
       session.drop("crypto", now);
       this.#fail(pending, "handshake_failed", "The first package is not authentic");
-      return;
+      return false;
     }
     this.#onProven(pending, { result, session, pipe, path: 0 }, now);
+    return true;
+  }
+
+  /** Sends the last message of a handshake once more; it may have been lost. */
+  resend(pending: Pending): void {
+    const { pipe } = pending;
+    const isSent = pending.phase === "answer" || pending.phase === "proof";
+    if (isSent && pipe.lastMessage !== undefined) this.#pipes.send(pipe, pipe.lastMessage);
+  }
+
+  /** Whether an agreement waits for its proof under this number. */
+  awaitsAttach(connectionId: number): boolean {
+    return this.#agreements.get(connectionId) !== undefined;
   }
 
   /** Takes the first package of a fresh pipe; `false` when it names no agreement that waits for its proof. */
@@ -213,6 +231,13 @@ export class Handshakes {
 
   handleTimeout(now: Instant): void {
     for (;;) {
+      const pipe = this.#resends.takeDue(now);
+      if (pipe === undefined) break;
+      const pending = this.#pipes.get(pipe)?.pending;
+      if (pending?.phase !== "answer") this.#resends.stop(pipe);
+      else this.resend(pending);
+    }
+    for (;;) {
       const pending = this.#agreements.takeOverdue(now);
       if (pending === undefined) return;
       this.#discard(pending);
@@ -220,7 +245,7 @@ export class Handshakes {
   }
 
   pollTimeout(): Instant {
-    return this.#agreements.pollTimeout();
+    return Math.min(this.#agreements.pollTimeout(), this.#resends.pollTimeout());
   }
 
   /** A new session with a node makes older agreements with it void: its node has no other. */
@@ -304,7 +329,7 @@ export class Handshakes {
       return;
     }
     if (pattern === "XX") {
-      this.#send(pending, 2);
+      this.#send(pending, 2, now);
       return;
     }
     this.#name(pending, handshake.remoteId);
@@ -338,7 +363,7 @@ export class Handshakes {
   #admit(pending: Pending, now: Instant): void {
     if (pending.handshake.isComplete)
       this.#establish(pending, now); // XX: message 3 was the proof.
-    else this.#send(pending, 2);
+    else this.#send(pending, 2, now);
   }
 
   // The initiator's side.
@@ -354,7 +379,7 @@ export class Handshakes {
     if (existing !== undefined) this.#supersede(pending, existing);
     else if (!isTieOver && remoteId !== undefined && this.#tie.mustHold(pending, remoteId)) this.#wait(pending, now);
     else if (pending.handshake.isComplete) this.#establish(pending, now);
-    else this.#send(pending, 3);
+    else this.#send(pending, 3, now);
   }
 
   #supersede(pending: Pending, entry: SessionEntry): void {
@@ -387,14 +412,14 @@ export class Handshakes {
   }
 
   /** Writes the next message; the one that is the last waits for the peer's proof. */
-  #send(pending: Pending, step: number): void {
+  #send(pending: Pending, step: number, now: Instant): void {
     const { handshake, pipe } = pending;
     const noise = handshake.write(step);
     if (noise === undefined) {
       this.#fail(pending, "handshake_failed", "The key of the other side is of low order");
       return;
     }
-    this.#pipes.sendClear(pipe, {
+    const sent = this.#pipes.sendClear(pipe, {
       type: "handshake",
       pattern: PATTERN_NUMBERS[handshake.pattern],
       step,
@@ -402,6 +427,10 @@ export class Handshakes {
       targetConnectionId: handshake.remoteConnectionId,
       noise,
     });
+    if (pipe.flow !== undefined) {
+      pipe.lastMessage = sent;
+      if (pending.isInitiator && step === 1) this.#resends.start(pipe.id, now);
+    }
     this.#pipes.setDeadline(pipe, pending.deadline);
     pending.phase = handshake.isComplete ? "proof" : "answer";
     if (!handshake.isComplete) return;
@@ -514,6 +543,7 @@ export class Handshakes {
 
   #remove(pending: Pending): void {
     pending.pipe.pending = undefined;
+    if (pending.pipe.flow !== undefined) this.#resends.stop(pending.pipe.id);
     this.#agreements.delete(pending);
     if (pending.session !== undefined) this.#byOwner.delete(pending.session);
     const { remoteId } = pending;

@@ -282,7 +282,7 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
       for (;;) {
         const output = this.#endpoint.pollTransmit(now);
         if (output === undefined) break;
-        if (!this.#sessions.circuits.isCircuitPipe(output.pipe)) return output;
+        if ("flow" in output || !this.#sessions.circuits.isCircuitPipe(output.pipe)) return output;
         this.#sessions.circuits.handleOutput(output, now);
       }
     } while (this.#sessions.drain(now));

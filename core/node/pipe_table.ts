@@ -16,6 +16,7 @@ import { encodeClearPackage } from "../wire/package.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { encodeClearMessage } from "./clear_messages.ts";
 import type { EndpointLimits, EndpointOutput, PipeId } from "./endpoint_types.ts";
+import type { Flow, FlowTable } from "./flow_table.ts";
 import type { Host } from "./host_table.ts";
 import { HostTable } from "./host_table.ts";
 import type { Pending } from "./pending_handshake.ts";
@@ -25,12 +26,17 @@ import { TimerHeap } from "./timer_heap.ts";
 /** A pipe and what it is used for: a handshake, a path of a session, or nothing yet. */
 export interface PipeState {
   readonly id: PipeId;
-  readonly facts: PathFacts;
+  facts: PathFacts;
   /** Where it came from, if it was accepted and limits hold for it. */
   readonly host: Host | undefined;
   readonly isDialled: boolean;
-  readonly decoder: PackageDecoder;
+  /** None on a pipe of datagrams, whose packages come whole. */
+  readonly decoder: PackageDecoder | undefined;
   isWritable: boolean;
+  /** By which its datagrams go, on a pipe of kind `datagrams`; another one after the peer's address changed. */
+  flow: Flow | undefined;
+  /** The last message of our handshake, for a peer that may not have got it. */
+  lastMessage: Bytes | undefined;
   /** Whether it never carried a session. */
   isUnproven: boolean;
   /** The handshake under way on it. */
@@ -54,6 +60,7 @@ export interface OpenedPipe {
   readonly remote: string;
   readonly remoteHost: string | undefined;
   readonly isDialled: boolean;
+  readonly flow?: Flow | undefined;
 }
 
 /** All pipes of an endpoint. */
@@ -61,6 +68,7 @@ export class PipeTable {
   readonly #limits: EndpointLimits;
   readonly #env: Environment;
   readonly #outputs: EventQueue<EndpointOutput>;
+  readonly #flows: FlowTable;
   readonly #pipes = new Map<PipeId, PipeState>();
   readonly #hosts: HostTable;
   readonly #timers = new TimerHeap();
@@ -68,7 +76,8 @@ export class PipeTable {
   #unprovenAccepted = 0;
   #nextId: PipeId = 1;
 
-  constructor(limits: EndpointLimits, env: Environment, outputs: EventQueue<EndpointOutput>) {
+  constructor(limits: EndpointLimits, env: Environment, outputs: EventQueue<EndpointOutput>, flows: FlowTable) {
+    this.#flows = flows;
     this.#limits = limits;
     this.#env = env;
     this.#outputs = outputs;
@@ -113,13 +122,19 @@ export class PipeTable {
       facts: { kind: opened.kind, remote: opened.remote },
       host,
       isDialled: opened.isDialled,
-      decoder: new PackageDecoder(this.#env.checksum),
+      decoder: opened.flow === undefined ? new PackageDecoder(this.#env.checksum) : undefined,
+      flow: opened.flow,
+      lastMessage: undefined,
       isWritable: true,
       isUnproven: true,
       pending: undefined,
       binding: undefined,
     };
     this.#pipes.set(pipe.id, pipe);
+    if (pipe.flow !== undefined) {
+      pipe.flow.pipes.add(pipe);
+      if (pipe.isDialled) pipe.flow.isProven = true;
+    }
     this.#unproven++;
     this.#timers.set(pipe.id, now + this.#limits.handshakeTimeoutMs);
     return pipe;
@@ -148,14 +163,35 @@ export class PipeTable {
     return this.#timers.earliest;
   }
 
-  /** Sends a clear message. */
-  sendClear(pipe: PipeState, message: ClearMessage): void {
-    this.send(pipe, encodeClearPackage(encodeClearMessage(message), this.#env.checksum));
+  /** Sends a clear message and returns its package. */
+  sendClear(pipe: PipeState, message: ClearMessage): Bytes {
+    const bytes = encodeClearPackage(encodeClearMessage(message), this.#env.checksum);
+    this.send(pipe, bytes);
+    return bytes;
   }
 
   /** Sends a package that no session is asked for any more. */
   send(pipe: PipeState, bytes: Bytes): void {
-    this.#outputs.push({ type: "send", pipe: pipe.id, bytes });
+    if (pipe.flow !== undefined) this.#flows.send(pipe.flow, bytes);
+    else this.#outputs.push({ type: "send", pipe: pipe.id, bytes });
+  }
+
+  /** The output that carries a package; `undefined` when the address must prove itself before it gets more. */
+  outputFor(id: PipeId, bytes: Bytes): EndpointOutput | undefined {
+    const flow = this.#pipes.get(id)?.flow;
+    if (flow === undefined) return { type: "send", pipe: id, bytes };
+    return this.#flows.admit(flow, bytes.length) ? { type: "sendDatagram", flow: flow.id, bytes } : undefined;
+  }
+
+  /** A pipe of datagrams goes by another flow from now on. */
+  moveTo(pipe: PipeState, flow: Flow): void {
+    const { flow: former } = pipe;
+    pipe.flow = flow;
+    pipe.facts = { kind: "datagrams", remote: flow.remote };
+    flow.pipes.add(pipe);
+    if (former === undefined) return;
+    former.pipes.delete(pipe);
+    this.#flows.release(former);
   }
 
   /** Asks for a pipe to an address. */
@@ -167,8 +203,9 @@ export class PipeTable {
 
   /** Ends a pipe, whether it is open or still being dialled, and forgets it. */
   drop(id: PipeId, how: "close" | "destroy"): void {
+    const isFlow = this.#pipes.get(id)?.flow !== undefined;
     this.forget(id);
-    this.#outputs.push({ type: how, pipe: id });
+    if (!isFlow) this.#outputs.push({ type: how, pipe: id });
   }
 
   /** Forgets a pipe that is gone. */
@@ -179,6 +216,9 @@ export class PipeTable {
     this.#timers.set(id, NEVER);
     if (pipe.isUnproven) this.#noteProven(pipe);
     if (pipe.host !== undefined) this.#hosts.release(pipe.host);
+    if (pipe.flow === undefined) return;
+    pipe.flow.pipes.delete(pipe);
+    this.#flows.release(pipe.flow);
   }
 
   #noteProven(pipe: PipeState): void {

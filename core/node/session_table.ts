@@ -16,6 +16,7 @@ import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
 import type { EndpointConfig, EndpointEvent, EndpointOutput, SessionId } from "./endpoint_types.ts";
+import type { Flow } from "./flow_table.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
 import { Resumer } from "./resumer.ts";
 import type { SessionEntry } from "./session_entry.ts";
@@ -142,6 +143,22 @@ export class SessionTable {
     return isRight || session.isClosed;
   }
 
+  /**
+   * Takes a package of a path that comes by another flow: the peer's address changed, or somebody sends its packages on.
+   * The path moves there at once and must prove that the peer is there. RFC 9000 §9.3. `false` when it is not authentic.
+   */
+  onMovedPackage(entry: SessionEntry, pipe: PipeState, flow: Flow, input: Package, now: Instant): boolean {
+    const { session } = entry;
+    const { facts } = pipe;
+    const path = session.handlePackage({ package: input, facts }, now);
+    if (path !== undefined && session.path(path)?.isNewest === true && pipe.binding?.path === path) {
+      this.#pipes.moveTo(pipe, flow);
+      session.movePath(path, pipe.facts, now);
+    }
+    this.touch(entry, now);
+    return path !== undefined || session.isClosed;
+  }
+
   /** The pipe of a path is gone, or is given up: the session goes on without it. */
   onPathLost(pipe: PipeState, code: ErrorCode, now: Instant): void {
     if (pipe.binding === undefined) return;
@@ -195,7 +212,8 @@ export class SessionTable {
       }
       this.#dirty.add(entry); // Behind the others: sessions take turns.
       const pipe = entry.pipes.get(sent.path);
-      if (pipe !== undefined) return { type: "send", pipe, bytes: sent.bytes };
+      const output = pipe === undefined ? undefined : this.#pipes.outputFor(pipe, sent.bytes);
+      if (output !== undefined) return output;
     }
   }
 

@@ -87,6 +87,13 @@ export class PackageDecoder {
     this.#at = 0;
   }
 
+  /** Forgets all that came before: the next chunk is a datagram of its own. */
+  restart(): void {
+    this.#hasFailed = this.#isHeaderKnown = false;
+    this.#at = this.#partialBytes = 0;
+    this.#chunk = EMPTY;
+  }
+
   /** Returns the next package, or `needsMore`. A fault is reported once; from then on it is always `needsMore`. */
   next(): PackageOutcome {
     if (this.#at === this.#chunk.length) return this.#rest();

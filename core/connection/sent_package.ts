@@ -1,0 +1,30 @@
+/**
+ * What is remembered of a package on its way, so that its loss or the death of its path brings its frames back.
+ *
+ * @module
+ */
+
+import type { Instant } from "../machine.ts";
+import type { ControlFrame } from "./control_frames.ts";
+import type { StreamPart } from "./stream_table.ts";
+
+/** A package on its way. */
+export interface SentPackage {
+  readonly packageNumber: number;
+  readonly sentAt: Instant;
+  readonly bytes: number;
+  readonly phase: number;
+  readonly parts: readonly StreamPart[];
+  readonly controls: readonly ControlFrame[];
+  /** Whether it only finds out whether its size gets through: its loss says nothing of congestion. RFC 8899 §3. */
+  readonly isMtuProbe: boolean;
+  /** Given up; kept for a while because its acknowledgement would show that it was given up too early. */
+  isLost: boolean;
+  /** Its frames were handed back to be sent again. */
+  isRequeued: boolean;
+  /** What the sampler of the delivery rate knew when it left. */
+  delivered: number;
+  deliveredAt: Instant;
+  firstSentAt: Instant;
+  isAppLimited: boolean;
+}
