@@ -1,5 +1,5 @@
 /**
- * Addresses of pipes as text: `tcp://host:port`, `ws://host:port/path`, `wss://host/path`.
+ * Addresses of pipes as text: `tcp://host:port`, `udp://host:port`, `ws://host:port/path`, `wss://host/path`.
  *
  * The invariant to hold: what parses is bounded and holds no secret: no user, no query, no fragment.
  *
@@ -10,7 +10,7 @@ import type { Address, Scheme } from "./runtime.ts";
 
 const ADDRESS_LENGTH_MAX = 512;
 const DEFAULT_PORTS: Readonly<Partial<Record<Scheme, number>>> = { ws: 80, wss: 443 };
-const PATTERN = /^(tcp|ws|wss):\/\/(?:\[([0-9a-fA-F:.%a-z]+)\]|([a-zA-Z0-9._-]+))(?::(\d{1,5}))?(\/[^?#\s]*)?$/;
+const PATTERN = /^(tcp|udp|ws|wss):\/\/(?:\[([0-9a-fA-F:.%a-z]+)\]|([a-zA-Z0-9._-]+))(?::(\d{1,5}))?(\/[^?#\s]*)?$/;
 
 /** Parses an address, or returns `undefined` when it is none. */
 export function parseAddress(text: string): Address | undefined {
@@ -22,7 +22,7 @@ export function parseAddress(text: string): Address | undefined {
   const port = match[4] === undefined ? DEFAULT_PORTS[scheme] : Number(match[4]);
   if (port === undefined || port > 65535) return undefined;
   const path = match[5] ?? "/";
-  if (scheme === "tcp" && path !== "/") return undefined;
+  if ((scheme === "tcp" || scheme === "udp") && path !== "/") return undefined;
   return { scheme, host, port, path };
 }
 

@@ -10,8 +10,9 @@
 import { ViaductError } from "../core/error.ts";
 import type { Machine } from "../core/machine.ts";
 import { NEVER } from "../core/machine.ts";
-import type { EndpointInput, EndpointOutput, PipeId } from "../core/node/endpoint_types.ts";
+import type { EndpointInput, EndpointOutput, PipeId, PipeOutput } from "../core/node/endpoint_types.ts";
 import { parseAddress } from "./address.ts";
+import { DatagramCarriers } from "./datagram_carrier.ts";
 import type { Address, Listener, ListenOptions, Pipe, PipeHandler, Runtime, Timer } from "./runtime.ts";
 import { SELF_ADDRESS, SelfPipe } from "./self_pipe.ts";
 
@@ -44,6 +45,7 @@ export class Driver<Event> {
   readonly #pipes = new Map<PipeId, Pipe>();
   readonly #dialling = new Map<PipeId, AbortController>();
   readonly #listeners = new Set<Listener>();
+  readonly #datagrams: DatagramCarriers;
   #timer: Timer | undefined;
   #timerAt = NEVER;
   #isPumping = false;
@@ -59,11 +61,18 @@ export class Driver<Event> {
     this.#machine = options.machine;
     this.#onEvent = options.onEvent;
     this.#onFailure = options.onFailure;
+    this.#datagrams = new DatagramCarriers(options.runtime, {
+      allocateFlow: () => this.#machine.allocatePipe(),
+      onFlowOpened: (flow, { text, host }) => this.#take({ type: "flowOpened", flow, remote: text, remoteHost: host }),
+      onFlowData: (flow, bytes) => this.#take({ type: "flowData", flow, bytes }),
+      onFlow: (type, flow) => this.#take({ type, flow }),
+      onBatchEnd: () => this.#pump(),
+    });
   }
 
   /** How many pipes are open or being dialled: a test counts them. */
   get pipeCount(): number {
-    return this.#pipes.size + this.#dialling.size;
+    return this.#pipes.size + this.#dialling.size + this.#datagrams.size;
   }
 
   /** Whether everything was let go. */
@@ -84,7 +93,10 @@ export class Driver<Event> {
 
   /** Listens; accepted pipes go to the machine. */
   async listen(address: Address, options?: ListenOptions): Promise<Listener> {
-    const listener = await this.#runtime.listen(address, (pipe) => this.#accept(pipe), options);
+    const listener =
+      address.scheme === "udp"
+        ? await this.#datagrams.listen(address)
+        : await this.#runtime.listen(address, (pipe) => this.#accept(pipe), options);
     if (this.#isDisposed) {
       await listener.close();
       throw new ViaductError("closed");
@@ -112,6 +124,7 @@ export class Driver<Event> {
     for (const pipe of this.#pipes.values()) pipe.close();
     this.#pipes.clear();
     void this.closeListeners();
+    this.#datagrams.dispose();
   }
 
   readonly #onMicrotask = (): void => {
@@ -152,6 +165,10 @@ export class Driver<Event> {
     for (;;) {
       const output = this.#machine.pollTransmit(now);
       if (output === undefined) break;
+      if ("flow" in output) {
+        this.#datagrams.carryOut(output);
+        continue;
+      }
       if (output.type !== "send") {
         this.#flush();
         this.#carryOut(output);
@@ -163,6 +180,7 @@ export class Driver<Event> {
       this.#chunkBytes += output.bytes.length;
     }
     this.#flush();
+    this.#datagrams.flush();
   }
 
   #flush(): void {
@@ -215,12 +233,23 @@ export class Driver<Event> {
     this.#pump();
   }
 
+  /** Feeds the machine without acting on it yet: the end of the batch follows. */
+  #take(input: EndpointInput): void {
+    if (this.#isDisposed) return;
+    try {
+      this.#machine.handleInput(input, this.#runtime.now());
+    } catch (error) {
+      this.dispose();
+      this.#onFailure(error);
+    }
+  }
+
   #input(input: EndpointInput): void {
     if (this.#isDisposed) return;
     this.#feed(() => this.#machine.handleInput(input, this.#runtime.now()));
   }
 
-  #carryOut(output: Exclude<EndpointOutput, { type: "send" }>): void {
+  #carryOut(output: Exclude<PipeOutput, { type: "send" }>): void {
     if (output.type === "dial") {
       this.#dial(output.pipe, output.address);
       return;
@@ -255,6 +284,17 @@ export class Driver<Event> {
     }
     const controller = new AbortController();
     this.#dialling.set(id, controller);
+    if (address.scheme === "udp") {
+      this.#datagrams.dial(address).then(
+        ({ flow, remote: { text: remote, host: remoteHost } }) => {
+          // Given up or not: the machine lets go of a flow that it has no use for.
+          this.#dialling.delete(id);
+          this.#input({ type: "pipeOpened", pipe: id, kind: "datagrams", flow, remote, remoteHost, isDialled: true });
+        },
+        (error: unknown) => this.#onDialFailed(id, error),
+      );
+      return;
+    }
     this.#runtime.dial(address, this.#handlerOf(id), { signal: controller.signal }).then(
       (pipe) => {
         if (this.#dialling.delete(id) && !this.#isDisposed) {
@@ -262,13 +302,15 @@ export class Driver<Event> {
           this.#open(id, pipe, true);
         } else pipe.destroy();
       },
-      (error: unknown) => {
-        if (!this.#dialling.delete(id)) return; // Given up.
-        const code = error instanceof ViaductError ? error.code : "dial_failed";
-        const detail = error instanceof Error ? error.message : String(error);
-        this.#input({ type: "pipeFailed", pipe: id, code, detail });
-      },
+      (error: unknown) => this.#onDialFailed(id, error),
     );
+  }
+
+  #onDialFailed(id: PipeId, error: unknown): void {
+    if (!this.#dialling.delete(id)) return; // Given up.
+    const code = error instanceof ViaductError ? error.code : "dial_failed";
+    const detail = error instanceof Error ? error.message : String(error);
+    this.#input({ type: "pipeFailed", pipe: id, code, detail });
   }
 
   #dialSelf(id: PipeId): void {

@@ -10,9 +10,10 @@
 
 import type { CryptoProvider } from "../core/crypto/provider.ts";
 import type { Instant } from "../core/machine.ts";
+import type { DatagramAddress, DatagramHandler, DatagramSocket } from "./datagram_socket.ts";
 
 /** A transport that an address may name. */
-export type Scheme = "tcp" | "ws" | "wss";
+export type Scheme = "tcp" | "udp" | "ws" | "wss";
 
 /** A parsed address such as `tcp://127.0.0.1:4000` or `ws://[::1]:8080/relay`. */
 export interface Address {
@@ -145,6 +146,13 @@ export interface Runtime {
    * `isBackground`.
    */
   setTimer(callback: () => void, delayMs: number, options?: { readonly isBackground?: boolean }): Timer;
+  /**
+   * Binds a UDP socket. Left out where the runtime has none. Rejects with `ViaductError`: `address_in_use`,
+   * `address_unavailable`, `permission`.
+   */
+  bindDatagrams?(address: DatagramAddress, handler: DatagramHandler): Promise<DatagramSocket>;
+  /** The IP addresses of a host name. Left out where the runtime does not tell. Rejects with `dial_failed`. */
+  resolve?(host: string): Promise<readonly string[]>;
   /**
    * Opens a pipe. Rejects with `ViaductError`: `dial_failed` (with cause), `timeout`, `unsupported`, `permission`, or
    * the

@@ -48,8 +48,27 @@ export interface BunServer<Data> {
   stop(isForced?: boolean): Promise<void>;
 }
 
+/** A UDP socket. */
+export interface BunUdpSocket {
+  readonly port: number;
+  readonly address: { readonly address: string; readonly port: number };
+  /** `bytes, port, host` for each datagram; returns how many the system took. */
+  sendMany(datagrams: readonly (Uint8Array | number | string)[]): number;
+  close(): void;
+}
+
 /** Bun, as far as it is used. */
 export interface BunNamespace {
+  udpSocket(options: {
+    hostname: string;
+    port: number;
+    binaryType: "uint8array";
+    socket: {
+      data(socket: BunUdpSocket, bytes: Uint8Array, port: number, host: string): void;
+      drain(socket: BunUdpSocket): void;
+      error(socket: BunUdpSocket, error: Error): void;
+    };
+  }): Promise<BunUdpSocket>;
   connect<Data>(options: {
     hostname: string;
     port: number;

@@ -8,12 +8,14 @@ import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
 import { hostAddresses } from "../node/host_addresses.ts";
 import { keyFiles } from "../node/key_file.ts";
+import { resolveHost } from "../node/resolve.ts";
 import { fillRandom } from "../random_fill.ts";
 import type { Runtime } from "../runtime.ts";
 import { clampDelay } from "../timer_delay.ts";
 import { dialWebSocketClient } from "../web_socket_client.ts";
 import { bunProvider } from "./crypto.ts";
 import { dialBunTcp, listenBunTcp } from "./tcp.ts";
+import { bindBunUdp } from "./udp.ts";
 import { listenBunWebSocket } from "./websocket.ts";
 
 /** The runtime of Bun: its own TCP, HTTP and WebSocket. */
@@ -21,9 +23,11 @@ export function bunRuntime(): Runtime {
   return {
     name: "bun",
     crypto: bunProvider,
-    canDial: ["tcp", "ws", "wss"],
-    canListen: ["tcp", "ws"],
+    canDial: ["tcp", "udp", "ws", "wss"],
+    canListen: ["tcp", "udp", "ws"],
     keys: keyFiles,
+    bindDatagrams: bindBunUdp,
+    resolve: resolveHost,
     random: fillRandom,
     hostAddresses,
     now: () => performance.now(),

@@ -21,6 +21,14 @@ export interface DenoListener extends AsyncIterable<DenoConnection> {
   close(): void;
 }
 
+/** A UDP socket. */
+export interface DenoDatagramConnection {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  receive(into: Uint8Array): Promise<[Uint8Array, { readonly hostname: string; readonly port: number }]>;
+  send(bytes: Uint8Array, to: { transport: "udp"; hostname: string; port: number }): Promise<number>;
+  close(): void;
+}
+
 /** An HTTP server. */
 export interface DenoServer {
   readonly addr: { readonly hostname: string; readonly port: number };
@@ -37,6 +45,13 @@ export interface DenoRequestInfo {
 export interface DenoNamespace {
   connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<DenoConnection>;
   listen(options: { hostname: string; port: number }): DenoListener;
+  /** Only with `--unstable-net`. */
+  listenDatagram?(options: {
+    transport: "udp";
+    hostname: string;
+    port: number;
+    reuseAddress: boolean;
+  }): DenoDatagramConnection;
   serve(
     options: { hostname: string; port: number; onListen: (facts: { port: number }) => void; signal?: AbortSignal },
     handler: (request: Request, info: DenoRequestInfo) => Response | Promise<Response>,

@@ -8,6 +8,7 @@ import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
 import { isLinkLocal } from "../node/host_addresses.ts";
 import { keyFiles } from "../node/key_file.ts";
+import { resolveHost } from "../node/resolve.ts";
 import { fillRandom } from "../random_fill.ts";
 import type { Runtime } from "../runtime.ts";
 import { clampDelay } from "../timer_delay.ts";
@@ -15,6 +16,7 @@ import { dialWebSocketClient } from "../web_socket_client.ts";
 import { denoProvider } from "./crypto.ts";
 import { deno } from "./globals.ts";
 import { dialDenoTcp, listenDenoTcp } from "./tcp.ts";
+import { bindDenoUdp } from "./udp.ts";
 import { listenDenoWebSocket } from "./websocket.ts";
 
 /** The runtime of Deno: its own TCP, HTTP and WebSocket. */
@@ -22,9 +24,11 @@ export function denoRuntime(): Runtime {
   return {
     name: "deno",
     crypto: denoProvider,
-    canDial: ["tcp", "ws", "wss"],
-    canListen: ["tcp", "ws"],
+    canDial: ["tcp", "udp", "ws", "wss"],
+    canListen: ["tcp", "udp", "ws"],
     keys: keyFiles,
+    bindDatagrams: bindDenoUdp,
+    resolve: resolveHost,
     random: fillRandom,
     hostAddresses: () => {
       try {

@@ -12,7 +12,9 @@ import { clampDelay } from "../timer_delay.ts";
 import { nodeProvider } from "./crypto.ts";
 import { hostAddresses } from "./host_addresses.ts";
 import { keyFiles } from "./key_file.ts";
+import { resolveHost } from "./resolve.ts";
 import { dialTcp, listenTcp } from "./tcp.ts";
+import { bindNodeUdp } from "./udp.ts";
 import { dialWebSocket, listenWebSocket } from "./websocket.ts";
 
 /** The runtime of Node: TCP by `node:net`, WebSocket by `ws`, crypto by `node:crypto`. */
@@ -20,9 +22,11 @@ export function nodeRuntime(): Runtime {
   return {
     name: "node",
     crypto: nodeProvider,
-    canDial: ["tcp", "ws", "wss"],
-    canListen: ["tcp", "ws"],
+    canDial: ["tcp", "udp", "ws", "wss"],
+    canListen: ["tcp", "udp", "ws"],
     keys: keyFiles,
+    bindDatagrams: bindNodeUdp,
+    resolve: resolveHost,
     random: (out) => {
       randomFillSync(out);
     },

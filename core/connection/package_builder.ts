@@ -13,7 +13,14 @@ import { Writer } from "../wire/writer.ts";
 import type { ControlFrame } from "./control_frames.ts";
 import { CONTROL_FRAME_BYTES_MAX, encodeCloseFrame, encodeControlFrame } from "./control_frames.ts";
 import type { DatagramQueue } from "./datagram_queue.ts";
-import { FRAME_DATAGRAM, FRAME_PING, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
+import {
+  FRAME_DATAGRAM,
+  FRAME_PING,
+  FRAME_STREAM,
+  STREAM_FIN_BIT,
+  STREAM_LENGTH_BIT,
+  STREAM_OFFSET_BIT,
+} from "./frame_types.ts";
 import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
 import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
 import type { SentPackage } from "./sent_package.ts";

@@ -17,7 +17,7 @@ import { CircuitAttempts } from "./circuit_attempts.ts";
 import { CircuitPipe } from "./circuit_pipe.ts";
 import type { RelayedSession } from "./circuit_resume.ts";
 import { RelayedSessions } from "./circuit_resume.ts";
-import type { PipeOutput, PipeId, SessionId } from "./endpoint_types.ts";
+import type { PipeId, PipeOutput, SessionId } from "./endpoint_types.ts";
 import type {
   CircuitId,
   CircuitsExtension,

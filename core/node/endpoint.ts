@@ -40,11 +40,11 @@ import type {
   PipeId,
   SessionId,
 } from "./endpoint_types.ts";
+import { FlowTable } from "./flow_table.ts";
 import type { HandshakeContext } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./handshake_payload.ts";
 import type { HandshakeOutcome } from "./handshakes.ts";
 import { Handshakes } from "./handshakes.ts";
-import { FlowTable } from "./flow_table.ts";
 import type { PipeState } from "./pipe_table.ts";
 import { PipeTable } from "./pipe_table.ts";
 import type { SessionEntry } from "./session_entry.ts";

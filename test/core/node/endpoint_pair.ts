@@ -229,6 +229,7 @@ export class EndpointPair {
   }
 
   #carryOut(side: Side, output: EndpointOutput): void {
+    if ("flow" in output) return; // Only byte pipes and message pipes here.
     if (output.type === "dial") {
       this.#dial(side, output.pipe, output.address);
       return;
