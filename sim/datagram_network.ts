@@ -1,6 +1,6 @@
 /**
- * Datagrams between the hosts of a simulated network: one socket a host, a link of each kind between two of them, and
- * addresses that change when a NAT forgets.
+ * Datagrams between the hosts of a simulated network: one socket a host, a link each way between two of them, more links
+ * by names such as `server.b`, and addresses that change when a NAT forgets.
  *
  * The invariant to hold: nothing here knows the protocol; what a link does to a datagram follows from the seed alone.
  *
@@ -36,7 +36,7 @@ export class DatagramNetwork {
     this.#network = network;
   }
 
-  /** The link from one host to another; made when it is first asked for. */
+  /** The link from one host to another, or from `client.b` to `server.b`; made when it is first asked for. */
   link(from: string, to: string): DatagramLink {
     const key = `${from}>${to}`;
     let link = this.#links.get(key);
@@ -56,7 +56,7 @@ export class DatagramNetwork {
   /** A datagram socket needs no handshake: the pipe is there once the name was looked up. */
   dial(host: SimHost, pipe: PipeId, name: string, address: string): void {
     this.#network.plan(this.#network.now, () => {
-      const target = this.#network.hosts.get(name);
+      const target = this.#network.hosts.get(hostOf(name));
       if (target === undefined) {
         host.input({ type: "pipeFailed", pipe, code: "dial_failed", detail: "No such host" });
         return;
@@ -81,9 +81,10 @@ export class DatagramNetwork {
     const [name = "", port = ""] = remote.split(":");
     const network = this.#network;
     network.note(`datagram ${host.name} ${output.bytes.length} ${network.now.toFixed(3)}`);
-    const from = `${host.name}:${socket.port}`;
-    if (network.isPartitioned(host.name, name)) return;
-    for (const { at, bytes } of this.link(host.name, name).send(output.bytes, network.now)) {
+    const local = host.name + name.slice(hostOf(name).length);
+    const from = `${local}:${socket.port}`;
+    if (network.isPartitioned(host.name, hostOf(name))) return;
+    for (const { at, bytes } of this.link(local, name).send(output.bytes, network.now)) {
       network.plan(at, () => this.#deliver(from, name, Number(port), bytes));
     }
   }
@@ -94,14 +95,15 @@ export class DatagramNetwork {
   }
 
   #deliver(from: string, name: string, port: number, bytes: Uint8Array): void {
-    const host = this.#network.hosts.get(name);
-    if (host?.isRunning !== true || this.#network.isPartitioned(from.split(":")[0] as string, name)) return;
+    const host = this.#network.hosts.get(hostOf(name));
+    const sender = hostOf(from.split(":")[0] as string);
+    if (host?.isRunning !== true || this.#network.isPartitioned(sender, host.name)) return;
     const socket = this.#socketOf(host);
     if (socket.port !== port) return;
     let flow = this.#flowOf(socket, from);
     if (flow === undefined) {
       flow = this.#addFlow(socket, from);
-      const remoteHost = this.#network.hosts.get(from.split(":")[0] as string)?.address;
+      const remoteHost = this.#network.hosts.get(sender)?.address;
       host.input({ type: "flowOpened", flow, remote: `udp://${from}`, remoteHost });
     }
     host.input({ type: "flowData", flow, bytes });
@@ -126,4 +128,9 @@ export class DatagramNetwork {
     socket.remotes.set(flow, remote);
     return flow;
   }
+}
+
+/** The host of a name; what is behind its dot only names the link. */
+function hostOf(name: string): string {
+  return name.split(".", 1)[0] as string;
 }

@@ -29,6 +29,8 @@ export const DEFAULT_SESSION_CONFIG: SessionConfig = Object.freeze({
   resumeWindowMs: 60_000,
   // THREATS t-C20.
   pathsMax: 8,
+  // One is enough until the program asks for more.
+  pathsWanted: 1,
   // THREATS t-A9: 1 GiB, 2^20 packages or one hour under one key.
   rekeyBytes: 1024 * 1024 * 1024,
   rekeyPackages: 1024 * 1024,

@@ -70,6 +70,8 @@ export interface SessionConfig {
   readonly resumeWindowMs: number;
   /** Paths at once. */
   readonly pathsMax: number;
+  /** Direct paths that the side which dialled keeps up, as far as it has addresses. */
+  readonly pathsWanted: number;
   /** Rekey after this many bytes, packages or milliseconds under one key. THREATS t-A9. */
   readonly rekeyBytes: number;
   readonly rekeyPackages: number;

@@ -17,7 +17,6 @@ import type { Session } from "../connection/session.ts";
 import { DEFAULT_SESSION_CONFIG } from "../connection/session_defaults.ts";
 import type { CloseOptions } from "../connection/session_options.ts";
 import type { ReadResult, StreamId } from "../connection/session_types.ts";
-import { equalBytes } from "../crypto/constant_time.ts";
 import { DhKeys } from "../crypto/dh_keys.ts";
 import { deriveKey } from "../crypto/hkdf.ts";
 import type { NodeId } from "../crypto/identity.ts";
@@ -43,26 +42,25 @@ import type {
 import { FlowTable } from "./flow_table.ts";
 import type { HandshakeContext } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./handshake_payload.ts";
-import type { HandshakeOutcome } from "./handshakes.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { PipeState } from "./pipe_table.ts";
 import { PipeTable } from "./pipe_table.ts";
-import type { SessionEntry } from "./session_entry.ts";
-import { sessionEntryOf } from "./session_entry.ts";
+import { PathKeeper } from "./path_keeper.ts";
 import { SessionTable } from "./session_table.ts";
+import { Settlement } from "./settlement.ts";
 import type { ResetMessage } from "./stateless_reset.ts";
 import { StatelessReset } from "./stateless_reset.ts";
 
 /** Bytes of a partial package that a stranger may leave with us: every handshake package is at most 548 bytes long. */
 const STRANGER_BYTES_MAX = 2048;
 
-type Established = Extract<HandshakeOutcome, { type: "established" }>;
-
 /** An endpoint. */
 export class Endpoint implements Machine<EndpointInput, EndpointOutput, EndpointEvent> {
   readonly #config: EndpointConfig;
   readonly #flows: FlowTable;
   readonly #demux: DatagramDemux;
+  readonly #keeper: PathKeeper;
+  readonly #settlement: Settlement;
   readonly #pipes: PipeTable;
   readonly #sessions: SessionTable;
   readonly #handshakes: Handshakes;
@@ -95,6 +93,16 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#handshakes = new Handshakes({ ...shared, context, sessions: this.#sessions });
     const { dhKeys } = context;
     this.#dialler = new Dialler({ ...shared, dhKeys, sessions: this.#sessions, handshakes: this.#handshakes });
+    this.#keeper = new PathKeeper({ pipes: this.#pipes, env, wanted: config.session.pathsWanted });
+    this.#settlement = new Settlement({
+      ...shared,
+      sessions: this.#sessions,
+      handshakes: this.#handshakes,
+      dialler: this.#dialler,
+      keeper: this.#keeper,
+      ownId: config.identity.id,
+      count: (cause) => this.#count(cause),
+    });
     this.#demux = new DatagramDemux({
       flows: this.#flows,
       pipes: this.#pipes,
@@ -144,6 +152,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#handshakes.handleTimeout(now);
     this.#dialler.handleTimeout(now);
     this.#sessions.handleTimeout(now);
+    this.#keeper.handleTimeout(now);
     this.#settle(now);
   }
 
@@ -188,9 +197,21 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     return isAttached;
   }
 
-  /** Adds addresses at which a session can be resumed. */
-  addAddresses(session: SessionId, addresses: readonly string[]): void {
-    this.#sessions.get(session)?.resume.addAddresses(addresses);
+  /** Adds addresses at which a session can be resumed, or find a direct path. */
+  addAddresses(session: SessionId, addresses: readonly string[], now: Instant): void {
+    const entry = this.#sessions.get(session);
+    if (entry === undefined) return;
+    entry.resume.addAddresses(addresses);
+    this.#keeper.onAddresses(entry, now);
+  }
+
+  /** Opens one more path to an address, and keeps one path more from now on. `false` when the session is over. */
+  addPath(session: SessionId, address: string, now: Instant): boolean {
+    const entry = this.#sessions.get(session);
+    if (entry === undefined || entry.session.isClosed) return false;
+    entry.pathsWanted = Math.max(entry.pathsWanted, entry.session.paths.length) + 1;
+    this.addAddresses(session, [address], now);
+    return true;
   }
 
   /** Lets somebody in who asked by `incoming`. `false` when nobody waits any more. */
@@ -332,7 +353,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
 
   pollTimeout(): Instant {
     const ofPipes = Math.min(this.#pipes.pollTimeout(), this.#handshakes.pollTimeout());
-    return Math.min(this.#sessions.pollTimeout(), this.#dialler.pollTimeout(), ofPipes);
+    const ofSessions = Math.min(this.#sessions.pollTimeout(), this.#keeper.pollTimeout());
+    return Math.min(ofSessions, this.#dialler.pollTimeout(), ofPipes);
   }
 
   // Reads.
@@ -377,7 +399,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   // Pipes.
 
   #onPipeOpened(input: Extract<EndpointInput, { type: "pipeOpened" }>, now: Instant): void {
-    const resuming = this.#sessions.resumer.entryOf(input.pipe);
+    const kept = this.#keeper.entryOf(input.pipe);
+    const resuming = this.#sessions.resumer.entryOf(input.pipe) ?? kept;
     const dial = this.#dialler.ofPipe(input.pipe);
     // A pipe that was dialled and is wanted no more; the owner's own virtual pipes were never asked for.
     const isStray = input.isDialled && resuming === undefined && dial === undefined && input.kind !== "relay";
@@ -393,7 +416,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       if (!this.#sessions.attach(resuming, pipe, now)) {
         this.#pipes.drop(pipe.id, "destroy");
         this.#onPipeFailed(pipe.id, "limit", "", now);
-      }
+      } else if (kept !== undefined) this.#keeper.onPipe(pipe.id, true, now);
     } else if (dial !== undefined) this.#handshakes.begin(pipe, dial, now);
   }
 
@@ -404,6 +427,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       this.#sessions.resumer.onFailure(entry, now);
       this.#sessions.markDirty(entry);
     }
+    this.#pipes.forget(id);
+    this.#keeper.onPipe(id, false, now);
     this.#dialler.onPipeLost(id, code, detail, now);
   }
 
@@ -549,55 +574,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   // What the parts must learn of one another.
 
   #settle(now: Instant): void {
-    for (;;) {
-      const notice = this.#sessions.pollNotice();
-      if (notice !== undefined) {
-        if (notice.type === "resumed") this.#dialler.onSession(notice.entry, undefined, now);
-        else if (notice.type === "closed") this.#dialler.onSessionClosed(notice.entry, now);
-        this.#handshakes.recheck(notice.entry.remoteId);
-        continue;
-      }
-      const outcome = this.#handshakes.pollOutcome(now);
-      if (outcome === undefined) return;
-      this.#onOutcome(outcome, now);
-    }
-  }
-
-  #onOutcome(outcome: HandshakeOutcome, now: Instant): void {
-    const { pending } = outcome;
-    if (outcome.type === "established") this.#onEstablished(outcome, now);
-    else if (outcome.type === "superseded") this.#dialler.onSuperseded(pending.pipe.id, outcome.entry, now);
-    else if (outcome.type === "failed") {
-      this.#count(pending.isInitiator ? "dialledHandshakes" : "handshakes");
-      this.#dialler.onPipeLost(pending.pipe.id, outcome.code, outcome.detail, now);
-    } else {
-      const { remoteId, remoteInitMessage: initMessage } = pending.handshake;
-      this.#events.push({ type: "incoming", session: outcome.session, remoteId, initMessage });
-    }
-  }
-
-  #onEstablished(outcome: Established, now: Instant): void {
-    const { pending } = outcome;
-    const entry = sessionEntryOf(outcome, pending.session ?? this.#sessions.allocateId(), now);
-    this.#dropOlder(entry, now);
-    this.#sessions.add(entry, outcome.pipe, outcome.path);
-    const { id: session, remoteId, isInitiator } = entry;
-    const { initMessage } = outcome.result;
-    this.#events.push({ type: "sessionOpened", session, remoteId, isInitiator, initMessage });
-    this.#dialler.onSession(entry, pending.dial, now);
-    if (!entry.isAnonymous) this.#handshakes.onSession(remoteId);
-    this.#sessions.touch(entry, now);
-  }
-
-  /** Who completes a handshake has no session with us: one that is known here is lost there. PROTOCOL §3.7. */
-  #dropOlder(entry: SessionEntry, now: Instant): void {
-    if (entry.remoteId === undefined || entry.isAnonymous || entry.remoteId === this.#config.identity.id) return;
-    const older = this.#sessions.ofNode(entry.remoteId);
-    if (older === undefined) return;
-    // One that the peer never had at all lost against the new one.
-    const isRace = older.isInitiator && !older.isConfirmed && isSameInstance(older, entry);
-    older.session.drop(isRace ? "replaced" : "session_lost", now);
-    this.#sessions.touch(older, now);
+    this.#settlement.settle(now);
   }
 
   #withSession<Result>(id: SessionId, now: Instant, act: (session: Session) => Result): Result | undefined {
@@ -612,8 +589,4 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   #count(cause: string): void {
     this.#dropped.set(cause, (this.#dropped.get(cause) ?? 0) + 1);
   }
-}
-
-function isSameInstance(left: SessionEntry, right: SessionEntry): boolean {
-  return left.instance !== undefined && right.instance !== undefined && equalBytes(left.instance, right.instance);
 }

@@ -30,6 +30,8 @@ export interface PipeState {
   /** Where it came from, if it was accepted and limits hold for it. */
   readonly host: Host | undefined;
   readonly isDialled: boolean;
+  /** As it was dialled. */
+  readonly address: string | undefined;
   /** None on a pipe of datagrams, whose packages come whole. */
   readonly decoder: PackageDecoder | undefined;
   isWritable: boolean;
@@ -70,6 +72,8 @@ export class PipeTable {
   readonly #outputs: EventQueue<EndpointOutput>;
   readonly #flows: FlowTable;
   readonly #pipes = new Map<PipeId, PipeState>();
+  /** Of pipes that were dialled and are not forgotten. */
+  readonly #addresses = new Map<PipeId, string>();
   readonly #hosts: HostTable;
   readonly #timers = new TimerHeap();
   #unproven = 0;
@@ -122,6 +126,7 @@ export class PipeTable {
       facts: { kind: opened.kind, remote: opened.remote },
       host,
       isDialled: opened.isDialled,
+      address: this.#addresses.get(opened.pipe),
       decoder: opened.flow === undefined ? new PackageDecoder(this.#env.checksum) : undefined,
       flow: opened.flow,
       lastMessage: undefined,
@@ -197,6 +202,7 @@ export class PipeTable {
   /** Asks for a pipe to an address. */
   dial(address: string): PipeId {
     const pipe = this.allocate();
+    this.#addresses.set(pipe, address);
     this.#outputs.push({ type: "dial", pipe, address });
     return pipe;
   }
@@ -210,6 +216,7 @@ export class PipeTable {
 
   /** Forgets a pipe that is gone. */
   forget(id: PipeId): void {
+    this.#addresses.delete(id);
     const pipe = this.#pipes.get(id);
     if (pipe === undefined) return;
     this.#pipes.delete(id);

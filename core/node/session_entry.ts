@@ -33,6 +33,8 @@ export interface SessionEntry {
   readonly confirmToken: number;
   readonly pipes: Map<PathId, PipeId>;
   readonly resume: Resume;
+  /** Direct paths to hold, where that is more than the endpoint's own number. */
+  pathsWanted: number;
 }
 
 /** The entry of a session that a handshake came to. */
@@ -61,5 +63,6 @@ export function sessionEntryOf(
     confirmToken,
     pipes: new Map(),
     resume: new Resume(isDialable ? [address, ...dial.addresses] : []),
+    pathsWanted: 1,
   };
 }

@@ -24,7 +24,7 @@ import { TimerHeap } from "./timer_heap.ts";
 
 /** What other parts of the endpoint must learn of a session. */
 export interface SessionNotice {
-  readonly type: "confirmed" | "resumed" | "closed";
+  readonly type: "confirmed" | "resumed" | "paths" | "closed";
   readonly entry: SessionEntry;
 }
 
@@ -165,6 +165,7 @@ export class SessionTable {
     const { entry, path, isUp } = pipe.binding;
     pipe.binding = undefined;
     entry.pipes.delete(path);
+    this.#notices.push({ type: "paths", entry });
     if (isUp && entry.session.paths.includes(path)) {
       this.#events.push({ type: "session", session: entry.id, event: { type: "pathDown", path, code } });
     }
@@ -264,11 +265,13 @@ export class SessionTable {
     switch (event.type) {
       case "pathUp":
         this.#onPathUp(entry, event.path);
+        this.#notices.push({ type: "paths", entry });
         return;
       case "pathDown": {
         const pipe = this.#pipes.get(entry.pipes.get(event.path) ?? 0);
         if (pipe === undefined) return;
         entry.pipes.delete(event.path);
+        this.#notices.push({ type: "paths", entry });
         if (entry.resume.pipe === pipe.id) this.resumer.onFailure(entry, now);
         this.#pipes.drop(pipe.id, "destroy");
         return;
