@@ -47,6 +47,7 @@ const steps = [
   check("style", bin("biome"), ["check", "--error-on-warnings", "."]),
   check("tidy", node, [...tsx, "tools/tidy.ts"]),
   check("manifests", node, [...tsx, "tools/check_manifests.ts"]),
+  check("wasm", node, ["tools/build_wasm.mjs", "--check"]),
   check("links", node, [...tsx, "tools/check_links.ts"]),
   check("build", bin("tsdown"), []),
   check("bundle", node, [...tsx, "tools/check_bundle.ts"]),
@@ -67,7 +68,7 @@ if (values.list === true) {
   process.exit(0);
 }
 const only = values.only?.split(",");
-const QUICK = /^(types|style|tidy|manifests|links|suite:this)/;
+const QUICK = /^(types|style|tidy|manifests|wasm|links|suite:this)/;
 for (const step of steps) {
   if (only !== undefined && !only.some((name) => step.name === name || step.name.startsWith(`${name}:`))) continue;
   if (values.quick === true && !QUICK.test(step.name)) continue;

@@ -56,6 +56,9 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   tools: ["core", "adapters", "protocols", "sim", "cli"],
 };
 
+/** Folders whose `.ts` files are not ours, or not TypeScript but AssemblyScript. */
+const NOT_TYPESCRIPT: readonly string[] = ["node_modules", "assembly"];
+
 const FORBIDDEN_WORDS = /\b(TODO|FIXME|XXX|HACK)\b/;
 // Written so that this file does not hold what it looks for.
 const FORBIDDEN_PLACES = new RegExp(
@@ -131,7 +134,7 @@ function stripped(line: string): string {
 function sourceFiles(root: string, folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return entry.name === "node_modules" ? [] : sourceFiles(root, path);
+    if (entry.isDirectory()) return NOT_TYPESCRIPT.includes(entry.name) ? [] : sourceFiles(root, path);
     return entry.name.endsWith(".ts") ? [path] : [];
   });
 }

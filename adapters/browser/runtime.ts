@@ -4,20 +4,20 @@
  * @module
  */
 
-import { nobleProvider } from "../../core/crypto/noble_provider.ts";
 import { ViaductError } from "../../core/error.ts";
 import { formatAddress } from "../address.ts";
 import { fillRandom } from "../random_fill.ts";
 import type { Runtime } from "../runtime.ts";
 import { clampDelay } from "../timer_delay.ts";
 import { dialWebSocketClient } from "../web_socket_client.ts";
+import { browserProvider } from "./crypto.ts";
 import { keyDatabase } from "./key_database.ts";
 
 /** The runtime of a browser tab or worker. */
 export function browserRuntime(): Runtime {
   return {
     name: "browser",
-    crypto: nobleProvider,
+    crypto: browserProvider,
     canDial: ["ws", "wss"],
     canListen: [],
     keys: keyDatabase,

@@ -1,0 +1,97 @@
+/**
+ * The one instance of the WebAssembly ChaCha20-Poly1305 of this realm, made when it is first asked for.
+ *
+ * The invariant to hold: memory holds no key, ever: keys go in as parameters, and what is derived from them is wiped
+ * before the call returns. Memory does hold the text of the last call until the next one overwrites it.
+ *
+ * @module
+ */
+
+import { CHACHA20_POLY1305_WASM } from "./chacha20_poly1305_wasm.ts";
+
+/** What the module exports. `adapters/crypto/assembly/chacha20_poly1305.ts` */
+interface ChachaExports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly ASSOCIATED_AT: { readonly value: number };
+  readonly ASSOCIATED_BYTES_MAX: { readonly value: number };
+  readonly INPUT_AT: { readonly value: number };
+  readonly OUTPUT_AT: { readonly value: number };
+  readonly TEXT_BYTES_MAX: { readonly value: number };
+  readonly run: ChachaRun;
+}
+
+/** Seals (`isOpening` is 0) or opens the input; returns 0 unless the tag is wrong. */
+type ChachaRun = (
+  isOpening: number,
+  associatedLength: number,
+  length: number,
+  key0: number,
+  key1: number,
+  key2: number,
+  key3: number,
+  key4: number,
+  key5: number,
+  key6: number,
+  key7: number,
+  nonce0: number,
+  nonce1: number,
+  nonce2: number,
+) => number;
+
+/** The instance with its places, read once. */
+export interface ChachaEngine {
+  readonly memory: Uint8Array;
+  readonly associatedAt: number;
+  readonly associatedBytesMax: number;
+  readonly inputAt: number;
+  readonly outputAt: number;
+  readonly textBytesMax: number;
+  readonly run: ChachaRun;
+}
+
+let engine: ChachaEngine | undefined;
+let isTried = false;
+
+/**
+ * The instance, or `undefined` where there can be none: a host without vectors (WebAssembly SIMD), a page whose content
+ * security policy lacks `wasm-unsafe-eval`, an older browser whose main thread compiles no more than 4 KiB at once,
+ * or an engine that computes something else.
+ */
+export function chachaEngine(): ChachaEngine | undefined {
+  if (!isTried) {
+    isTried = true;
+    try {
+      engine = checked(instantiate());
+    } catch {
+      engine = undefined;
+    }
+  }
+  return engine;
+}
+
+function instantiate(): ChachaEngine {
+  const code = Uint8Array.from(atob(CHACHA20_POLY1305_WASM), (letter) => letter.charCodeAt(0));
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(code));
+  const exported = instance.exports as unknown as ChachaExports;
+  return {
+    memory: new Uint8Array(exported.memory.buffer),
+    associatedAt: exported.ASSOCIATED_AT.value,
+    associatedBytesMax: exported.ASSOCIATED_BYTES_MAX.value,
+    inputAt: exported.INPUT_AT.value,
+    outputAt: exported.OUTPUT_AT.value,
+    textBytesMax: exported.TEXT_BYTES_MAX.value,
+    run: exported.run,
+  };
+}
+
+/** Zeros for key, nonce and text, enough for every loop to run; the tag is of all the ciphertext. */
+const CHECK_BYTES = 600;
+/** The first word of that tag, by another implementation. */
+const CHECK_TAG = 254218099;
+
+/** An engine whose vectors compute wrongly would be no party to anybody: better to find out here. */
+function checked(made: ChachaEngine): ChachaEngine | undefined {
+  made.run(0, 0, CHECK_BYTES, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  const tag = new DataView(made.memory.buffer).getInt32(made.outputAt + CHECK_BYTES, true);
+  return tag === CHECK_TAG ? made : undefined;
+}
