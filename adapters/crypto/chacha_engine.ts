@@ -49,29 +49,39 @@ export interface ChachaEngine {
   readonly run: ChachaRun;
 }
 
+/** What of `WebAssembly` is needed; `undefined` in a host that has none. */
+export type WasmHost = Pick<typeof WebAssembly, "Module" | "Instance"> | undefined;
+
 let engine: ChachaEngine | undefined;
 let isTried = false;
 
-/**
- * The instance, or `undefined` where there can be none: a host without vectors (WebAssembly SIMD), a page whose content
- * security policy lacks `wasm-unsafe-eval`, an older browser whose main thread compiles no more than 4 KiB at once,
- * or an engine that computes something else.
- */
+/** The instance of this realm, or `undefined` where there can be none. */
 export function chachaEngine(): ChachaEngine | undefined {
   if (!isTried) {
     isTried = true;
-    try {
-      engine = checked(instantiate());
-    } catch {
-      engine = undefined;
-    }
+    engine = makeChachaEngine((globalThis as { WebAssembly?: typeof WebAssembly }).WebAssembly);
   }
   return engine;
 }
 
-function instantiate(): ChachaEngine {
+/**
+ * A new instance, or `undefined` where there can be none: a host without vectors (WebAssembly SIMD), a page whose
+ * content security policy lacks `wasm-unsafe-eval`, an older browser whose main thread compiles no more than 4 KiB at
+ * once, an address space too small, or an engine that computes something else.
+ */
+export function makeChachaEngine(host: WasmHost): ChachaEngine | undefined {
+  if (host === undefined) return undefined;
+  try {
+    const made = instantiate(host);
+    return isRight(made) ? made : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function instantiate(host: NonNullable<WasmHost>): ChachaEngine {
   const code = Uint8Array.from(atob(CHACHA20_POLY1305_WASM), (letter) => letter.charCodeAt(0));
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(code));
+  const instance = new host.Instance(new host.Module(code));
   const exported = instance.exports as unknown as ChachaExports;
   return {
     memory: new Uint8Array(exported.memory.buffer),
@@ -89,9 +99,8 @@ const CHECK_BYTES = 600;
 /** The first word of that tag, by another implementation. */
 const CHECK_TAG = 254218099;
 
-/** An engine whose vectors compute wrongly would be no party to anybody: better to find out here. */
-function checked(made: ChachaEngine): ChachaEngine | undefined {
-  made.run(0, 0, CHECK_BYTES, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-  const tag = new DataView(made.memory.buffer).getInt32(made.outputAt + CHECK_BYTES, true);
-  return tag === CHECK_TAG ? made : undefined;
+/** An engine whose vectors compute wrongly would be understood by nobody: better to find out here. */
+function isRight({ run, memory, outputAt }: ChachaEngine): boolean {
+  run(0, 0, CHECK_BYTES, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  return new DataView(memory.buffer).getInt32(outputAt + CHECK_BYTES, true) === CHECK_TAG;
 }
