@@ -1,13 +1,14 @@
 /**
- * The strike register of 0-RTT: each ticket opens a session early once, and only fresh. RFC 9846 §8.2.
+ * The strike register of 0-RTT: a first message with early data counts once, and only fresh. RFC 9846 §8.2.
  *
- * The invariant to hold: no ticket is admitted twice, whatever happens. An id is remembered as long as a message with
- * it could still pass for fresh; when there is no room for another, early data is refused, and none is forgotten; after a
- * start, when what was admitted before is not known, everything is refused until that is stale as well. Refused early
- * data is no error: the handshake goes on without it.
+ * The invariant to hold: no message is admitted twice, whatever happens. An id is remembered as long as a message with
+ * it could still pass for fresh; when there is no room for another, early data is refused, and none is forgotten;
+ * after a start, when what was admitted before is not known, everything is refused until that is stale as well.
+ * Refused early data is no error: the handshake goes on without it.
  *
- * Ask only about tickets that are authentic, and before anything of their early data is looked at. The time and the
- * id must be covered by what authenticates the message.
+ * Ask only about messages that are authentic, and before anything of their early data is looked at. What authenticates
+ * them must cover the id and the time: then only the holder of a ticket can give it another time, and a holder that
+ * comes again after the window replays nothing of what it said before.
  *
  * @module
  */
