@@ -47,6 +47,11 @@ export class DatagramNetwork {
     return link;
   }
 
+  /** Cuts every link there is, or lets all work again. */
+  setAllDown(isDown: boolean): void {
+    for (const link of this.#links.values()) link.isDown = isDown;
+  }
+
   /** Others see another port of this host from now on, and what they send to the old one is lost. */
   rebind(host: SimHost): void {
     this.#socketOf(host).port = this.#nextPort++;

@@ -37,6 +37,8 @@ const PERSISTENT_CONGESTION_THRESHOLD = 3;
 const PROBES = 2;
 /** After so many timeouts in a row the path is doubted, and another one carries the data. */
 const DOUBT_AFTER = 3;
+/** After so many the packages are as small as always works. RFC 8899 §4.3. */
+const SMALL_AFTER = 2;
 
 /** Recovery of one path of datagrams. */
 export class DatagramRecovery implements PathRecovery {
@@ -66,9 +68,10 @@ export class DatagramRecovery implements PathRecovery {
 
   // One look for losses.
   #lossDelayMs = 0;
-  #lossBefore: Instant = 0;
+  #lookAt: Instant = 0;
   #lossCount = 0;
   #lossLast: SentPackage | undefined;
+  #smallestLost = 0;
   #runStart: Instant = NEVER;
   #longestRunMs = 0;
 
@@ -90,7 +93,8 @@ export class DatagramRecovery implements PathRecovery {
   }
 
   get packageBytesMax(): number {
-    return this.mtu.packageBytesMax;
+    // After timeouts in a row the size itself may be what does not get through.
+    return this.#timeouts >= SMALL_AFTER ? this.mtu.baseBytes : this.mtu.packageBytesMax;
   }
 
   /** Whether nothing came back for so long that another path is better. */
@@ -160,8 +164,12 @@ export class DatagramRecovery implements PathRecovery {
     this.#ackedBytes += sent.bytes;
   }
 
-  endAck(largest: number): void {
+  endAck(largest: number, now: Instant): void {
     this.#hasAck = true;
+    if (this.#timeouts >= SMALL_AFTER && !this.#acked.some(({ bytes }) => bytes > this.mtu.baseBytes)) {
+      this.mtu.onBlackHole(now);
+      this.controller.setPackageBytes(this.mtu.packageBytesMax);
+    }
     this.#timeouts = 0;
     this.#probesDue = 0;
     if (largest > this.largestAcked) this.largestAcked = largest;
@@ -206,18 +214,21 @@ export class DatagramRecovery implements PathRecovery {
   beginLoss(now: Instant): void {
     const rtt = Math.max(this.#rtt.smoothedMs ?? INITIAL_RTT_MS, this.#rtt.latestMs ?? 0);
     this.#lossDelayMs = Math.max(TIME_THRESHOLD * rtt, GRANULARITY_MS);
-    this.#lossBefore = now - this.#lossDelayMs;
+    this.#lookAt = now;
     this.lossAt = NEVER;
     this.#lossCount = 0;
     this.#lossLast = undefined;
+    this.#smallestLost = Number.POSITIVE_INFINITY;
     this.#runStart = NEVER;
     this.#longestRunMs = 0;
   }
 
   /** Whether a package that something later overtook is lost; else notes when it will be. */
   isLost(sent: SentPackage): boolean {
-    if (sent.packageNumber <= this.largestAcked - PACKAGE_THRESHOLD || sent.sentAt <= this.#lossBefore) return true;
-    this.lossAt = sent.sentAt + this.#lossDelayMs;
+    // The same sum as in `lossAt`: a difference may round to the other side, and the timer would never be over.
+    const lossAt = sent.sentAt + this.#lossDelayMs;
+    if (sent.packageNumber <= this.largestAcked - PACKAGE_THRESHOLD || lossAt <= this.#lookAt) return true;
+    this.lossAt = lossAt;
     return false;
   }
 
@@ -232,7 +243,7 @@ export class DatagramRecovery implements PathRecovery {
       this.mtu.onProbeLost(sent.packageNumber, now);
       return;
     }
-    this.mtu.onPackageLost(sent.bytes, now);
+    this.#smallestLost = Math.min(this.#smallestLost, sent.bytes);
     this.#lossCount++;
     this.#lostBytes += sent.bytes;
     this.#lossLast = sent;
@@ -246,7 +257,7 @@ export class DatagramRecovery implements PathRecovery {
     if (last === undefined) return;
     this.#eventCount = this.#lossCount;
     this.#eventSpurious = 0;
-    this.controller.setPackageBytes(this.mtu.packageBytesMax);
+    if (this.mtu.onLossEvent(this.#smallestLost, now)) this.controller.setPackageBytes(this.mtu.packageBytesMax);
     this.controller.onLost({
       bytes: this.#lostBytes,
       packages: this.#lossCount,

@@ -252,7 +252,7 @@ export class Path {
       }
     }
     if (datagrams !== undefined && isNew) {
-      datagrams.endAck((ack.ends[0] as number) - 1);
+      datagrams.endAck((ack.ends[0] as number) - 1, now);
       this.#detectLost(sink, now);
       datagrams.settleAck(this.#inFlightBytes, now);
     }

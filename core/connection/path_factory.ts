@@ -27,6 +27,7 @@ export function makePath(
 ): Path {
   const { id, facts, state, config } = options;
   const rtt = new RttEstimator();
+  if (facts.kind === "datagrams" && facts.rttMs !== undefined) rtt.seed(facts.rttMs);
   const datagrams =
     facts.kind === "datagrams"
       ? new DatagramRecovery({

@@ -10,6 +10,7 @@ export class RttEstimator {
   #varianceMs = 0;
   #leastMs: number | undefined;
   #latestMs: number | undefined;
+  #isGuess = false;
 
   /** The smoothed value; `undefined` before the first sample. */
   get smoothedMs(): number | undefined {
@@ -28,10 +29,19 @@ export class RttEstimator {
     return this.#leastMs;
   }
 
+  /** A first idea of the round trip, such as that of a handshake: as good as a sample until there is one. */
+  seed(guessMs: number): void {
+    if (this.#smoothedMs !== undefined) return;
+    this.#smoothedMs = guessMs;
+    this.#varianceMs = guessMs / 2;
+    this.#isGuess = true;
+  }
+
   /** Takes a sample: the time since sending and the delay that the peer says it added. RFC 9002 §5.3. */
   onSample(sampleMs: number, ackDelayMs: number): void {
     this.#latestMs = sampleMs;
-    if (this.#smoothedMs === undefined) {
+    if (this.#smoothedMs === undefined || this.#isGuess) {
+      this.#isGuess = false;
       this.#smoothedMs = this.#leastMs = sampleMs;
       this.#varianceMs = sampleMs / 2;
       return;

@@ -38,6 +38,8 @@ export interface PathFacts {
   readonly kind: PathKind;
   /** The other end for people, as `tcp://host:port` or `relay:<short id>`. */
   readonly remote: string;
+  /** How long the handshake on it took to be answered, where that is known. */
+  readonly rttMs?: number;
 }
 
 /** Limits and times of one session. Every field has a default in `core/connection/session_defaults.ts`. */

@@ -481,7 +481,7 @@ export class Handshakes {
         secrets: result.secrets,
         config: this.#config.session,
         remote: result.remote,
-        firstPath: pending.pipe.facts,
+        firstPath: { ...pending.pipe.facts, rttMs: now - pending.startedAt },
         scratch: this.#scratch,
       },
       this.#env,

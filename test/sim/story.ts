@@ -6,6 +6,7 @@
  */
 
 import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
+import type { SessionConfig } from "../../core/connection/session_types.ts";
 import { identityFromSeed } from "../../core/crypto/identity.ts";
 import { nobleProvider } from "../../core/crypto/noble_provider.ts";
 import type { Environment } from "../../core/machine.ts";
@@ -15,6 +16,7 @@ import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
 import type { NodeConfig, NodeEvent } from "../../core/node/node_types.ts";
 import { Relay } from "../../core/relay/relay.ts";
 import { DEFAULT_RELAY_CONFIG } from "../../core/relay/relay_defaults.ts";
+import type { DatagramLink } from "../../sim/datagram_link.ts";
 import { type SimHost, SimNetwork } from "../../sim/network.ts";
 
 /** Once faults are over everything must be settled within this much virtual time. */
@@ -57,14 +59,23 @@ export interface StoryResult {
   readonly virtualMs: number;
 }
 
+/** By what the nodes of a story reach each other: pipes alone, or datagrams, several paths and all their faults too. */
+export type StoryKind = "pipes" | "datagrams";
+
 /** Tells the story of a seed. Throws what was broken, with the seed. */
-export function tellStory(seed: number, environmentOf: (seed: number) => Environment): StoryResult {
+export function tellStory(
+  seed: number,
+  environmentOf: (seed: number) => Environment,
+  storyKind: StoryKind = "pipes",
+): StoryResult {
   const network = new SimNetwork({ seed, model: { delayMs: 5 + (seed % 40), jitterMs: seed % 30 } });
   const { random } = network;
+  const isDatagrams = storyKind === "datagrams";
+  const reach = isDatagrams ? drawReach(network) : PIPES_ONLY;
   const config = (fill: number): NodeConfig => ({
     endpoint: {
       identity: identityFromSeed(new Uint8Array(32).fill(fill), nobleProvider),
-      session: { ...DEFAULT_SESSION_CONFIG, streamWindowBytes: 60_000, sendBufferBytes: 40_000 },
+      session: { ...DEFAULT_SESSION_CONFIG, streamWindowBytes: 60_000, sendBufferBytes: 40_000, ...reach.session },
       limits: DEFAULT_ENDPOINT_LIMITS,
     },
     limits: DEFAULT_NODE_LIMITS,
@@ -93,7 +104,7 @@ export function tellStory(seed: number, environmentOf: (seed: number) => Environ
     };
     node.serve(PROTOCOL.name, PROTOCOL.versions, { streamsPerPeerMax: 100 });
     host.onEvent = (event) => onEvent(teller, event as NodeEvent, network);
-    node.addRelay({ addresses: ["tcp://relay:1"] }, network.now);
+    node.addRelay({ addresses: reach.relay }, network.now);
     host.pump();
     return teller;
   });
@@ -102,7 +113,7 @@ export function tellStory(seed: number, environmentOf: (seed: number) => Environ
   const bobId = identityFromSeed(new Uint8Array(32).fill(2), nobleProvider).id;
   const isDirect = random.chance(0.5);
   alice.node.connect(
-    { id: bobId, addresses: isDirect ? ["tcp://bob:1"] : [], relays: [] },
+    { id: bobId, addresses: isDirect ? reach.bob : [], relays: [] },
     { via: isDirect ? "direct" : "relay" },
     network.now,
   );
@@ -115,13 +126,14 @@ export function tellStory(seed: number, environmentOf: (seed: number) => Environ
     const teller = random.pick([alice, bob]);
     if (teller.session !== undefined) begin(teller, chapter, random.between(1, 150_000), network);
     network.run(random.between(1, 300));
-    faults += cause(network, relay, newRelay);
+    faults += isDatagrams && random.chance(0.5) ? causeOnDatagrams(network) : cause(network, relay, newRelay);
     network.run(random.between(1, 3_000));
   }
   network.heal("alice", "bob");
   network.heal("alice", "relay");
   network.heal("bob", "relay");
   if (!relay.isRunning) relay.restart(newRelay());
+  network.datagrams.setAllDown(false);
   const isSettled = (): boolean =>
     tellers.every((teller) =>
       teller.transfers.every((transfer) => transfer.isDelivered || transfer.failure !== undefined),
@@ -130,6 +142,71 @@ export function tellStory(seed: number, environmentOf: (seed: number) => Environ
   if (!isInTime) throw new Error(`seed ${seed}: a transfer neither arrives nor fails`);
   network.run(1_000);
   return check(seed, alice, bob, network, faults);
+}
+
+/** How the nodes of a story are reached. */
+interface Reach {
+  readonly relay: string[];
+  readonly bob: string[];
+  readonly session: Partial<SessionConfig>;
+}
+
+const PIPES_ONLY: Reach = { relay: ["tcp://relay:1"], bob: ["tcp://bob:1"], session: {} };
+
+/** A random set of ways and of faults: each is there or not. */
+function drawReach(network: SimNetwork): Reach {
+  const { random } = network;
+  const some = (probability: number, value: number): number => (random.chance(0.4) ? probability * value : 0);
+  network.datagrams.options = {
+    rateBitsPerSecond: random.chance(0.5) ? random.between(1, 50) * 1_000_000 : 0,
+    queuePackages: random.between(10, 100),
+    delayMs: random.between(1, 80),
+    jitterMs: some(random.fraction(), 20),
+    loss: random.chance(0.5)
+      ? { kind: "uniform", rate: some(random.fraction(), 0.15), burstMax: random.between(1, 5) }
+      : { kind: "gilbertElliott", p: 0.01, r: 0.2, lossGood: 0, lossBad: some(random.fraction(), 0.8) },
+    duplicateRate: some(random.fraction(), 0.1),
+    reorderRate: some(random.fraction(), 0.2),
+    reorderDelayMs: random.between(1, 60),
+    corruptRate: some(random.fraction(), 0.05),
+    truncateRate: some(random.fraction(), 0.05),
+    mtuBytes: random.pick([548, 700, 1280, 1452, 65_535]),
+  };
+  const ways = ["udp://bob:1", "udp://bob.b:1", "tcp://bob:1"];
+  const bob = ways.filter((_, index) => index === 0 || random.chance(0.5));
+  return {
+    relay: [random.chance(0.5) ? "udp://relay:1" : "tcp://relay:1"],
+    bob,
+    session: {
+      pathsWanted: random.between(1, 3),
+      pathPolicy: random.pick(["best", "aggregate", "backup"] as const),
+      congestion: random.pick(["cubic", "new_reno", "bbr"] as const),
+    },
+  };
+}
+
+/** Something goes wrong with the datagrams. */
+function causeOnDatagrams(network: SimNetwork): number {
+  const { random, datagrams } = network;
+  const ends = random.pick([
+    ["alice", "bob"],
+    ["alice.b", "bob.b"],
+    ["alice", "relay"],
+    ["bob", "relay"],
+  ] as const);
+  const links = [datagrams.link(ends[0], ends[1]), datagrams.link(ends[1], ends[0])];
+  const kind = random.between(0, 3);
+  if (kind === 0) {
+    const host = network.hosts.get(random.pick(["alice", "bob"]));
+    if (host !== undefined) datagrams.rebind(host);
+  } else if (kind === 1) {
+    for (const link of links) link.isDown = true;
+    network.plan(network.now + random.between(100, 30_000), () => {
+      for (const link of links) link.isDown = false;
+    });
+  } else if (kind === 2) (links[0] as DatagramLink).setOptions({ mtuBytes: random.between(548, 1200) });
+  else for (const link of links) link.setOptions({ delayMs: random.between(1, 300) });
+  return 1;
 }
 
 /** Something goes wrong, or not. */
