@@ -124,6 +124,7 @@ export class DatagramRecovery implements PathRecovery {
     const at = this.#pacer.readyAt(this.packageBytesMax, now);
     if (at <= now) return true;
     this.#pacedUntil = at;
+    this.#isWindowFull = true; // RFC 9002 §7.8: waiting for the pacer is no lack of data.
     return false;
   }
 

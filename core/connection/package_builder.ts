@@ -77,7 +77,8 @@ export class PackageBuilder {
     const controls: ControlFrame[] = [];
     this.#writeControls(path.controls, controls);
     let isEliciting = false;
-    if (session !== undefined) {
+    // What proves a path goes alone and first: behind bulk data a slow path would be given up before it is proved.
+    if (session !== undefined && controls.length === 0) {
       this.#writeControls(session, controls);
       isEliciting = this.#writeDatagrams() > 0;
       this.#writeStreams(parts);

@@ -28,6 +28,9 @@ const ACK_EVERY_BYTES = 256 * 1024;
 const ACK_EVERY_PACKAGES = 64;
 /** On a path of datagrams the sender learns of loss by them. RFC 9000 §13.2.2. */
 const DATAGRAM_ACK_EVERY_PACKAGES = 2;
+/** Once the sender's window has grown, fewer are enough: a slow way back must not be what limits it. */
+const DATAGRAM_ACK_EVERY_LATER = 8;
+const DATAGRAM_ACK_OFTEN_UNTIL = 100;
 /** A delay that the peer claims is believed up to this. */
 const PEER_ACK_DELAY_MS_MAX = 1_000;
 /** Bytes of the largest ACK frame with one range. */
@@ -189,7 +192,9 @@ export class Path {
     this.#unackedBytes += bytes;
     this.#unackedPackages++;
     const isDatagrams = this.datagrams !== undefined;
-    const packagesMax = isDatagrams ? DATAGRAM_ACK_EVERY_PACKAGES : ACK_EVERY_PACKAGES;
+    const isYoung = this.packagesReceived < DATAGRAM_ACK_OFTEN_UNTIL;
+    const datagramsMax = isYoung ? DATAGRAM_ACK_EVERY_PACKAGES : DATAGRAM_ACK_EVERY_LATER;
+    const packagesMax = isDatagrams ? datagramsMax : ACK_EVERY_PACKAGES;
     // RFC 9000 §13.2.1: a gap is told at once.
     const isAtOnce = isAckAtOnce || (isDatagrams && !isInOrder);
     if (isAtOnce || this.#unackedBytes >= ACK_EVERY_BYTES || this.#unackedPackages >= packagesMax) {

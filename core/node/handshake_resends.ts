@@ -14,7 +14,7 @@ import { TimerHeap } from "./timer_heap.ts";
 
 /** The round trip is not known yet. WebRTC begins its checks with about as much (RFC 8445 §14.3: 500 ms at least). */
 const FIRST_MS = 300;
-const LATER_MS_MAX = 1_500;
+const LATER_MS_MAX = 1_000;
 
 /** The copies that are due. */
 export class HandshakeResends {
