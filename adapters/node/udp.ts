@@ -66,7 +66,7 @@ class NodeUdpSocket implements DatagramSocket {
     this.#socket.send(bytes, remote.port, remote.host);
     if (--this.#untilLook > 0) return true;
     this.#untilLook = LOOK_EVERY;
-    if (this.#socket.getSendQueueSize() <= WAITING_BYTES_MAX) return true;
+    if (this.#waitingBytes <= WAITING_BYTES_MAX) return true;
     this.#isFull = true;
     setTimeout(this.#look, RETRY_MS);
     return false;
@@ -80,6 +80,11 @@ class NodeUdpSocket implements DatagramSocket {
     this.#socket.close();
   }
 
+  /** Deno's `node:dgram` does not tell. */
+  get #waitingBytes(): number {
+    return (this.#socket as { getSendQueueSize?: () => number }).getSendQueueSize?.() ?? 0;
+  }
+
   readonly #endBatch = (): void => {
     this.#isBatchOpen = false;
     if (!this.#isClosed) this.#handler.onBatchEnd();
@@ -87,7 +92,7 @@ class NodeUdpSocket implements DatagramSocket {
 
   readonly #look = (): void => {
     if (this.#isClosed) return;
-    if (this.#socket.getSendQueueSize() > WAITING_BYTES_MAX / 2) {
+    if (this.#waitingBytes > WAITING_BYTES_MAX / 2) {
       setTimeout(this.#look, RETRY_MS);
       return;
     }

@@ -14,6 +14,8 @@ import type { PathFacts, PathId, SessionConfig } from "./session_types.ts";
 
 /** Reliable paths have no state of their own. */
 const RELIABLE = new ReliableRecovery(PACKAGE_BYTES_MAX);
+/** Smaller ones over a relay: a slow one gives a sign of life for each, and begins to forward sooner. */
+const RELAYED = new ReliableRecovery(16 * 1024);
 
 /** Makes a path. */
 export function makePath(
@@ -37,5 +39,5 @@ export function makePath(
           now,
         })
       : undefined;
-  return new Path({ id, facts, state, rtt, datagrams, recovery: datagrams ?? RELIABLE }, now);
+  return new Path({ id, facts, state, rtt, datagrams, recovery: datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE) }, now);
 }

@@ -17,10 +17,14 @@ import { startBridgePeer } from "../../examples/bridge/peer.ts";
 import { buildPage, servePage } from "../../examples/bridge/serve_page.ts";
 import { launchChromium, openTab } from "./chromium.ts";
 
-const FILE_BYTES = 24_000_000;
+/** Megabytes of the file that goes tab to node to tab: enough to restart a relay in, or as many as one asks for. */
+const FILE_MB = Number(process.env.VIADUCT_BROWSER_FILE_MB ?? 24);
+const FILE_BYTES = FILE_MB * 1_000_000;
+/** A hang is what it bounds, so it leaves a busy machine with a slow browser time: 1 MB/s each way. */
+const TRANSFER_TIMEOUT_MS = 90_000 + FILE_MB * 1_000;
 const REGISTERED = '[data-testid="status"][data-state="registered"]';
 
-test("browser: two tabs and a node chat and pass a file while the relay is restarted", async () => {
+test("browser: two tabs and a node chat and pass a file while the relay is restarted", async (t) => {
   const data = mkdtempSync(join(tmpdir(), "viaduct-bridge-"));
   const page = await buildPage();
   const startRelay = (listen: readonly string[]): Promise<RelayHandle> =>
@@ -55,6 +59,7 @@ test("browser: two tabs and a node chat and pass a file while the relay is resta
     const bytes = randomBytes(FILE_BYTES);
     writeFileSync(path, bytes);
     const hash = createHash("sha256").update(bytes).digest("hex");
+    const startedAt = performance.now();
     await left.click('[data-name="bridge"]');
     await left.setInputFiles('[data-testid="file"]', path);
     await left.waitForFunction(() => Number(document.querySelector("progress")?.value ?? 0) > 0.1);
@@ -62,13 +67,16 @@ test("browser: two tabs and a node chat and pass a file while the relay is resta
     await left.waitForSelector('[data-testid="status"]:not([data-state="registered"])');
     relay = await startRelay(addresses);
     assert.equal(await finished(left), hash);
+    t.diagnostic(`${FILE_MB} MB tab to node with the relay restarted: ${seconds(startedAt)} s`);
 
     await right.check('[data-testid="auto-accept"]');
     await right.waitForSelector(REGISTERED);
+    const returnedAt = performance.now();
     await right.click('[data-name="bridge"]');
     await right.fill('[data-testid="line"]', "send up.bin");
     await right.keyboard.press("Enter");
     assert.equal(await finished(right), hash);
+    t.diagnostic(`${FILE_MB} MB node to tab: ${seconds(returnedAt)} s`);
 
     // The same token brings the same name, and each line was shown once.
     assert.equal(await right.textContent('[data-testid="my-name"]'), rightName);
@@ -85,8 +93,12 @@ test("browser: two tabs and a node chat and pass a file while the relay is resta
   }
 });
 
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(1);
+}
+
 /** Waits until the newest transfer of a tab is done and returns its hash. */
 async function finished(tab: Page): Promise<string | null> {
-  await tab.waitForSelector('#transfers li:first-child[data-state="done"]', { timeout: 90_000 });
+  await tab.waitForSelector('#transfers li:first-child[data-state="done"]', { timeout: TRANSFER_TIMEOUT_MS });
   return await tab.getAttribute("#transfers li:first-child", "data-sha256");
 }

@@ -22,21 +22,23 @@ const seeds =
     ? Array.from({ length: Number(process.env.SIM_SEEDS ?? SEEDS) }, (_, index) => index + 1)
     : [Number(only)];
 
-test(`sim: delivered is sent, once and in order, or a typed error, whatever fails (${seeds.length} seeds)`, () => {
-  let delivered = 0;
-  let faults = 0;
-  for (const seed of seeds) {
-    const result = tellStory(seed, environmentOf);
-    delivered += result.delivered;
-    faults += result.faults;
-  }
-  // A suite in which nothing fails, or nothing arrives, proves nothing.
-  if (seeds.length >= SEEDS)
-    assert.ok(delivered > 2 * seeds.length && faults > seeds.length, `${delivered}, ${faults}`);
-});
+for (const kind of ["pipes", "datagrams"] as const) {
+  test(`sim: over ${kind}, delivered is sent, once and in order, or a typed error (${seeds.length} seeds)`, () => {
+    let delivered = 0;
+    let faults = 0;
+    for (const seed of seeds) {
+      const result = tellStory(seed, environmentOf, kind);
+      delivered += result.delivered;
+      faults += result.faults;
+    }
+    // A suite in which nothing fails, or nothing arrives, proves nothing.
+    if (seeds.length >= SEEDS)
+      assert.ok(delivered > 2 * seeds.length && faults > seeds.length, `${delivered}, ${faults}`);
+  });
 
-test("sim: the hash of a seed's events is the same in every runtime", () => {
-  for (const [seed, hash] of Object.entries(hashes)) {
-    assert.equal(tellStory(Number(seed), environmentOf).hash, hash, `seed ${seed}`);
-  }
-});
+  test(`sim: over ${kind}, the hash of a seed's events is the same in every runtime`, () => {
+    for (const [seed, hash] of Object.entries(hashes[kind])) {
+      assert.equal(tellStory(Number(seed), environmentOf, kind).hash, hash, `seed ${seed}`);
+    }
+  });
+}
