@@ -42,7 +42,7 @@ const SEQUENCE_MAX = 2 ** 52 - 1;
 /** How long a group waits for its last datagrams: two frames of a game at 60 a second. */
 const GROUP_DELAY_MS = 35;
 /** Sequences that are told apart, from the newest down; what is older counts as seen. */
-const WINDOW = 1024;
+const WINDOW = 256;
 const HELD_BYTES_MAX = 256 * 1024;
 const HELD_MS_MAX = 1_000;
 /** Parities that may wait for more of their groups. */
@@ -62,6 +62,7 @@ export class FecEncoder {
   #groupSize = 0;
   #sequence = 0;
   // The group that is open.
+  #first = 0;
   #count = 0;
   #lengths = 0;
   #longest = 0;
@@ -96,17 +97,21 @@ export class FecEncoder {
     if (payload.length > FEC_PAYLOAD_BYTES_MAX) {
       throw new RangeError(`Cannot send ${payload.length} bytes as ${FEC_PAYLOAD_BYTES_MAX} are allowed`);
     }
-    const head = 2 * this.#sequence++;
+    const sequence = this.#sequence++;
+    const head = 2 * sequence;
     const headBytes = varintBytes(head);
     const out = new Uint8Array(headBytes + payload.length);
     writeVarint(out, 0, head);
     out.set(payload, headBytes);
-    if (this.#groupSize > 0) this.#add(payload, now);
+    if (this.#groupSize > 0) this.#add(sequence, payload, now);
     else this.flush();
     return out;
   }
 
-  /** Returns the parity of a group that is full, or has waited long enough, once. Send it after its group. */
+  /**
+   * Returns the parity of a group that is full, or has waited long enough, once. Send it after its group: the next
+   * full group takes its place.
+   */
   pollParity(now: Instant): Bytes | undefined {
     if (now >= this.#dueAt) this.flush();
     const parity = this.#ready;
@@ -122,7 +127,7 @@ export class FecEncoder {
   /** Ends the group that is open: nothing more is coming soon. */
   flush(): void {
     if (this.#count === 0) return;
-    const head = 2 * (this.#sequence - this.#count) + 1;
+    const head = 2 * this.#first + 1;
     const headBytes = varintBytes(head);
     const parity = new Uint8Array(headBytes + PARITY_FIELD_BYTES + this.#longest);
     writeVarint(parity, 0, head);
@@ -136,7 +141,11 @@ export class FecEncoder {
     this.#dueAt = NEVER;
   }
 
-  #add(payload: Uint8Array, now: Instant): void {
+  #add(sequence: number, payload: Uint8Array, now: Instant): void {
+    if (this.#count === 0) {
+      this.#first = sequence;
+      this.#dueAt = now + this.#groupDelayMs;
+    }
     if (payload.length > this.#xor.length) {
       const grown = new Uint8Array(Math.min(FEC_PAYLOAD_BYTES_MAX, Math.max(64, 2 * payload.length)));
       grown.set(this.#xor);
@@ -145,8 +154,7 @@ export class FecEncoder {
     xorInto(this.#xor, payload);
     this.#lengths ^= payload.length;
     this.#longest = Math.max(this.#longest, payload.length);
-    if (this.#count++ === 0) this.#dueAt = now + this.#groupDelayMs;
-    if (this.#count >= this.#groupSize) this.flush();
+    if (++this.#count >= this.#groupSize) this.flush();
   }
 }
 
@@ -240,19 +248,15 @@ export class FecDecoder {
   /** Lets go of what is too old. Nothing is lost when it comes late. */
   handleTimeout(now: Instant): void {
     for (let held = this.#peekOldest(); held !== undefined; held = this.#peekOldest()) {
-      if (held.bytes !== undefined && now - held.cameAt <= this.#ageMsMax) return;
+      if (now < held.cameAt + this.#ageMsMax) return;
       this.#dropOldest();
     }
   }
 
   /** When to let go of something next; `NEVER` when nothing is held. */
   pollTimeout(): Instant {
-    for (let held = this.#peekOldest(); held !== undefined; held = this.#peekOldest()) {
-      // `handleTimeout` lets go of what is older than the limit, so this is the first instant at which it does.
-      if (held.bytes !== undefined) return held.cameAt + this.#ageMsMax + 1;
-      this.#dropOldest();
-    }
-    return NEVER;
+    const oldest = this.#peekOldest();
+    return oldest === undefined ? NEVER : oldest.cameAt + this.#ageMsMax;
   }
 
   #onParity(first: number, fields: Uint8Array, now: Instant): readonly FecDatagram[] {
