@@ -70,6 +70,11 @@ async function create(path: string, text: string): Promise<void> {
 
 function asKeyError(error: unknown, path: string): ViaductError {
   if (error instanceof ViaductError) return error;
+  const { code } = error as { code?: unknown };
   const message = error instanceof Error ? error.message : String(error);
-  return new ViaductError("key_file", { cause: error, detail: `'${path}': ${message}` });
+  const detail =
+    code === "EACCES" || code === "EPERM"
+      ? `'${path}': permission denied: become its owner with chown, or name another file`
+      : `'${path}': ${message}`;
+  return new ViaductError("key_file", { cause: error, detail });
 }
