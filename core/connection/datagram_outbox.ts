@@ -166,9 +166,8 @@ export class DatagramOutbox {
     if (waiting.isCopy) this.copiesSent++;
     else this.sent++;
     const dueAt = now + this.#copyGapMs;
-    // A copy that would expire first does not wait in vain, and NaN copies are none.
+    // A copy that would expire first does not wait in vain, and NaN copies are none. There is room: it came from here.
     if (!(--waiting.left >= 1 && dueAt < waiting.expiresAt)) return;
-    if (this.size >= this.#datagramsMax || this.bytes + waiting.bytes.length > this.#bytesMax) return;
     waiting.isCopy = true;
     waiting.dueAt = dueAt;
     this.#copies.push(waiting);

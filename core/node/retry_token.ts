@@ -3,9 +3,10 @@
  * RFC 9000 §8.1.2 (Retry) and §8.1.3 (tokens for later connections), THREATS t-C4.
  *
  * The invariants to hold: a token is worth something only from the address that it was made for, for its lifetime,
- * and, for a retry, with the very first message that it answered. Foreign bytes never throw, cost one HMAC when their
- * form and their time are right and nothing otherwise, and are compared in constant time. That a token is used once is not promised: who sees one on the way has the address
- * as well. The one for later is sealed when it is handed out and in the clear when it is shown, so it is shown once.
+ * and, for a retry, with the very first message that it answered. Foreign bytes never throw, cost an HMAC only when
+ * their form and their time are right, and are compared in constant time. That a token is used once is not promised:
+ * who sees one on the way has the address as well. The one for later is sealed when it is handed out and in the clear
+ * when it is shown, so whoever holds it shows it once, or is known again by it.
  *
  * ```
  * token {

@@ -129,6 +129,13 @@ test("fec: the next group starts clean, also after a longer one", () => {
   assert.equal(bytesToHex(sent[5] as Bytes), "0502000003");
 });
 
+test("fec: a group whose payloads grow keeps what was before", () => {
+  const payloads = [3, 200, 1000].map((bytes) => new Uint8Array(bytes).fill(bytes));
+  const sent = encodeAll(3, payloads);
+  const delivered = receiveAll(new FecDecoder(), sent.slice(1));
+  assert.deepEqual(delivered.at(-1)?.payload, payloads[0]);
+});
+
 test("fec: without groups there are numbers and no parity; the size may change at any time", () => {
   const encoder = new FecEncoder({ groupSize: 0 });
   assert.equal(bytesToHex(encoder.encode(Uint8Array.of(1), 0)), "0001");
@@ -279,6 +286,15 @@ test("fec: memory is bounded by the limits, whatever a peer sends", () => {
   const small = new FecDecoder({ bytesMax: 10 });
   assert.equal(small.receive(source(0, ...new Uint8Array(11)), 0).length, 1);
   assert.equal(small.heldBytes, 0);
+});
+
+test("fec: what leaves the window leaves memory, and empty payloads take no more of it", () => {
+  const decoder = new FecDecoder();
+  for (let sequence = 0; sequence < 300; sequence++) decoder.receive(source(sequence, 1), 0);
+  assert.equal(decoder.heldBytes, 256);
+  const empty = new FecDecoder({ ageMsMax: 10_000 });
+  for (let sequence = 0; sequence < 1000; sequence++) empty.receive(source(sequence), sequence);
+  assert.ok(empty.pollTimeout() > 10_700, "the oldest of them are forgotten");
 });
 
 test("fec: parities that never complete do not drive each other's memory", () => {

@@ -147,6 +147,15 @@ test("mtu probe: a probe that came out smaller than asked for confirms what was 
   assert.equal(mtu.nextProbe(1), undefined);
 });
 
+test("mtu probe: the larger of two probes decides when the smaller comes later", () => {
+  const mtu = new MtuProbe({ maxBytes: 1452 });
+  mtu.onProbeSent(1200, 1, 0);
+  mtu.onProbeSent(1452, 2, 0);
+  mtu.onProbeAcked(2, 1);
+  mtu.onProbeAcked(1, 2);
+  assert.equal(mtu.packageBytesMax, 1452);
+});
+
 test("mtu probe: the larger of two probes decides when the smaller is lost", () => {
   const mtu = new MtuProbe({ maxBytes: 1452 });
   mtu.onProbeSent(1200, 1, 0);
@@ -241,6 +250,7 @@ test("mtu probe: small packages lost in the same look speak against a black hole
   for (const order of [
     [400, 1452],
     [1452, 400],
+    [400, 1452, 400],
   ]) {
     const path = new ProbedPath({ maxBytes: 1452, mtuBytes: 1500 });
     path.search();

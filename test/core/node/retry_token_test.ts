@@ -28,6 +28,7 @@ test("retry token: it is small, of one size, and tells its kind", () => {
   assert.equal(TOKEN_BYTES, 31);
   assert.deepEqual([retry.length, later.length], [31, 31]);
   assert.deepEqual([tokenKind(retry), tokenKind(later)], ["retry", "later"]);
+  assert.deepEqual([tokenKind(Uint8Array.of(...retry, 0)), tokenKind(retry.subarray(1))], [undefined, undefined]);
   assert.equal(tokens.check(retry, FROM, 6), "retry");
   assert.equal(tokens.check(later, FROM, 6), "later");
 });
