@@ -4,6 +4,7 @@
  * @module
  */
 
+import { randomUUID } from "node:crypto";
 import { chmod, link, mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
@@ -47,7 +48,7 @@ async function load(path: string): Promise<Uint8Array | undefined> {
 
 /** The file appears whole or not at all, and never replaces one: written aside, then linked. */
 async function create(path: string, text: string): Promise<void> {
-  const aside = `${path}.${process.pid}.${Math.floor(performance.now() * 1000)}.new`;
+  const aside = `${path}.${randomUUID()}.new`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(aside, "wx", 0o600);
