@@ -16,8 +16,8 @@ import { EventQueue } from "./event_queue.ts";
 const DATAGRAMS_MAX = 256;
 /** quinn's. */
 const BYTES_MAX = 1024 * 1024;
-/** Copies sent at once are lost at once: a queue that overflows drops what comes together. */
-const COPY_GAP_MS = 5;
+/** Copies sent at once are lost at once, as losses come in bursts: about one frame of a game at 60 a second apart. */
+const COPY_GAP_MS = 15;
 /** One datagram in a thousand may stay away. */
 const RESIDUAL_LOSS = 0.001;
 const COPIES_MAX = 3;
