@@ -42,7 +42,7 @@ export interface DatagramLinkOptions {
 }
 
 /** A perfect link. */
-export const PERFECT_LINK: DatagramLinkOptions = Object.freeze({
+export const PERFECT_LINK: DatagramLinkOptions = Object.freeze<DatagramLinkOptions>({
   rateBitsPerSecond: 0,
   queuePackages: Number.POSITIVE_INFINITY,
   queueBytes: Number.POSITIVE_INFINITY,

@@ -157,6 +157,8 @@ export class LoopbackPeer implements Peer {
 
   keep(): void {}
 
+  addPath(): void {}
+
   drop(): void {}
 
   stats(): SessionStats {

@@ -7,6 +7,7 @@
  */
 
 import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
+import type { CongestionName, PathPolicy } from "../../core/connection/session_types.ts";
 import type { Identity } from "../../core/crypto/identity.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
@@ -33,6 +34,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 });
 
 const BROWSER_SESSIONS_MAX = 256;
+const PATH_POLICIES: readonly PathPolicy[] = ["best", "aggregate", "redundant", "backup"];
+const CONGESTION_NAMES: readonly CongestionName[] = ["cubic", "new_reno", "bbr"];
 const NAME = /^[a-z0-9-]{3,32}$/;
 const ABOUT_BYTES_MAX = 128;
 const TOKEN_BYTES_MAX = 64;
@@ -68,6 +71,11 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
   checkNumber("keepAliveMs", keepAliveMs, 0, 3_600_000);
   checkNumber("idleTimeoutMs", idleTimeoutMs, 1_000, 3_600_000);
   checkNumber("resumeWindowMs", resumeWindowMs, 0, 3_600_000);
+  const { wanted, policy, congestion, datagramBytesMax } = options.paths ?? {};
+  checkNumber("paths.wanted", wanted, 1, DEFAULT_SESSION_CONFIG.pathsMax);
+  checkNumber("paths.datagramBytesMax", datagramBytesMax, 548, 65_000);
+  checkChoice("paths.policy", policy, PATH_POLICIES);
+  checkChoice("paths.congestion", congestion, CONGESTION_NAMES);
   return {
     endpoint: {
       identity,
@@ -80,6 +88,10 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
         ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
         ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
         ...(resumeWindowMs === undefined ? {} : { resumeWindowMs }),
+        ...(wanted === undefined ? {} : { pathsWanted: wanted }),
+        ...(policy === undefined ? {} : { pathPolicy: policy }),
+        ...(congestion === undefined ? {} : { congestion }),
+        ...(datagramBytesMax === undefined ? {} : { datagramPathBytesMax: datagramBytesMax }),
       },
       limits: {
         ...DEFAULT_ENDPOINT_LIMITS,
@@ -101,6 +113,10 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
     token: options.token,
     about,
   };
+}
+
+function checkChoice(name: string, value: string | undefined, choices: readonly string[]): void {
+  if (value !== undefined && !choices.includes(value)) fail(name, `be one of ${choices.join(", ")}`, value);
 }
 
 function checkNumber(name: string, value: number | undefined, least: number, most: number): void {

@@ -12,6 +12,7 @@ import type { Bytes } from "../../core/machine.ts";
 import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
 import { protocolOffer } from "../../core/node/protocol_name.ts";
+import { formatAddress, parseAddress } from "../address.ts";
 import { Answering } from "./answering.ts";
 import { isBytes } from "./bytes.ts";
 import { checkCode, checkSendOrder } from "./checks.ts";
@@ -155,6 +156,13 @@ export class PeerHandle implements Peer {
     } finally {
       this.#pings.delete(token);
     }
+  }
+
+  addPath(address: string): void {
+    const parsed = parseAddress(address);
+    if (parsed === undefined) throw new ViaductError("address_invalid", { detail: String(address).slice(0, 128) });
+    this.#requireOpen();
+    this.node.command((machine, now) => machine.addPath(this.session, formatAddress(parsed), now));
   }
 
   keep(): void {

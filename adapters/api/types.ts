@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { SessionStats } from "../../core/connection/session_types.ts";
+import type { CongestionName, PathPolicy, SessionStats } from "../../core/connection/session_types.ts";
 import type { ErrorCode } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 
@@ -78,6 +78,24 @@ export interface Limits {
   readonly messageQueueBytes: number;
 }
 
+/** How sessions use several ways to the same node at once. */
+export interface PathOptions {
+  /**
+   * Direct paths that the side which dialled keeps up, as far as the peer has addresses: 1 to 8. 1. What is in flight
+   * on a path that dies moves to another one.
+   */
+  readonly wanted?: number;
+  /**
+   * `best`: the path with the lowest round trip that has room. `aggregate`: all together, for the sum of what they
+   * carry. `backup`: one alone, the others when it dies. `best`.
+   */
+  readonly policy?: PathPolicy;
+  /** What finds out how much a path of datagrams carries: `cubic` (RFC 9438), `new_reno` or `bbr`. `cubic`. */
+  readonly congestion?: CongestionName;
+  /** Bytes of the largest datagram that is tried: 548 to 65,000. 1,452. */
+  readonly datagramBytesMax?: number;
+}
+
 /** Options of `createNode`. All are optional. */
 export interface NodeOptions {
   /**
@@ -109,6 +127,8 @@ export interface NodeOptions {
   readonly idleTimeoutMs?: number;
   /** A session lives this long without any path. 60,000. */
   readonly resumeWindowMs?: number;
+  /** How many paths a session has, and how they are used. */
+  readonly paths?: PathOptions;
   readonly limits?: Partial<Limits>;
   /** Starts and stops with this signal. */
   readonly signal?: AbortSignal;
@@ -287,6 +307,11 @@ export interface Peer extends AsyncDisposable {
   /** Keeps the session although nothing uses it (the default), or lets it close when idle. */
   keep(): void;
   drop(): void;
+  /**
+   * Opens one more path to the peer at an address such as `udp://host:port`, and keeps one more from now on. What comes
+   * of it shows in `stats()`.
+   */
+  addPath(address: string): void;
   stats(): SessionStats;
   close(info?: { readonly closeCode?: number; readonly reason?: string }): Promise<void>;
 }

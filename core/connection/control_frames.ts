@@ -37,6 +37,20 @@ export type ControlFrame =
   | { readonly type: "pathResponse"; readonly data: Uint8Array }
   | { readonly type: "pathAbandon"; readonly path: number };
 
+/** Whether a frame that grants credit is in a queue already: one says all that several would. */
+export function isQueued(frame: ControlFrame, queue: readonly ControlFrame[]): boolean {
+  switch (frame.type) {
+    case "maxData":
+      return queue.some(({ type }) => type === "maxData");
+    case "maxStreamData":
+      return queue.some((other) => other.type === "maxStreamData" && other.stream === frame.stream);
+    case "maxStreams":
+      return queue.some((other) => other.type === "maxStreams" && other.isUnidirectional === frame.isUnidirectional);
+    default:
+      return false;
+  }
+}
+
 /** Bytes of the largest control frame: RESET_STREAM with three varints. */
 export const CONTROL_FRAME_BYTES_MAX = 32;
 

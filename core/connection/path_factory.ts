@@ -39,5 +39,8 @@ export function makePath(
           now,
         })
       : undefined;
-  return new Path({ id, facts, state, rtt, datagrams, recovery: datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE) }, now);
+  return new Path(
+    { id, facts, state, rtt, datagrams, recovery: datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE) },
+    now,
+  );
 }

@@ -18,7 +18,7 @@ import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Reader } from "../wire/reader.ts";
-import type { ControlFrame } from "./control_frames.ts";
+import { type ControlFrame, isQueued } from "./control_frames.ts";
 import { DatagramQueue } from "./datagram_queue.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { AckFrame, FrameSink } from "./frame_parser.ts";
@@ -435,7 +435,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     for (const frame of sent.controls) {
       const isOfPath = frame.type === "pathChallenge" || frame.type === "pathResponse";
       if (frame.type === "ping" && frame.token === 0) continue;
-      if (!isOfPath && this.#streams.isStillDue(frame)) this.#queueControl(frame);
+      if (!isOfPath && this.#streams.isStillDue(frame) && !isQueued(frame, this.#controls)) this.#queueControl(frame);
     }
   }
 

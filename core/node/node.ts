@@ -255,6 +255,11 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
     return this.#endpoint.ping(session, now);
   }
 
+  /** Opens one more path of a session, and keeps one more from now on. */
+  addPath(session: SessionId, address: string, now: Instant): boolean {
+    return this.#endpoint.addPath(session, address, now);
+  }
+
   /** Whether the session is kept alive although nothing uses it. */
   setKeepAlive(session: SessionId, isKeepingAlive: boolean, now: Instant): void {
     this.#endpoint.setKeepAlive(session, isKeepingAlive, now);

@@ -20,14 +20,17 @@ const PAUSE_MS_MIN = 1_000;
 const PAUSE_MS_MAX = 60_000;
 /** A try is given up after this long; the path's own deadline runs beside it. */
 const TRY_MS_MAX = 10_000;
+/** A path that held this long was worth its try. */
+const PATH_IS_GOOD_MS = 30_000;
 
 interface Keeping {
   readonly entry: SessionEntry;
   /** The try under way. */
   pipe: PipeId | undefined;
-  address: string | undefined;
   /** When the next try is due, or the one under way is given up. */
   at: Instant;
+  /** When the last try became a path. */
+  attachedAt: Instant;
   /** Addresses that were tried since a path was last gained or lost. */
   readonly tried: Set<string>;
   rounds: number;
@@ -56,15 +59,27 @@ export class PathKeeper {
   /** The paths of a session changed, its addresses, or its life. */
   onChange(entry: SessionEntry, now: Instant): void {
     const keeping = this.#bySession.get(entry.id);
-    if (!this.#isWanting(entry)) {
+    if (entry.session.isClosed) {
       if (keeping !== undefined) this.#stop(keeping);
+      return;
+    }
+    if (!this.#isWanting(entry)) {
+      // What was tried is remembered: a path that is lost again at once must not be tried again at once.
+      if (keeping?.pipe === undefined) this.#timers.set(entry.id, NEVER);
       return;
     }
     if (keeping !== undefined) {
       if (keeping.pipe === undefined) this.#try(keeping, now);
       return;
     }
-    const fresh: Keeping = { entry, pipe: undefined, address: undefined, at: NEVER, tried: new Set(), rounds: 0 };
+    const fresh: Keeping = {
+      entry,
+      pipe: undefined,
+      at: now,
+      attachedAt: Number.NEGATIVE_INFINITY,
+      tried: new Set(),
+      rounds: 0,
+    };
     this.#bySession.set(entry.id, fresh);
     this.#try(fresh, now);
   }
@@ -72,7 +87,7 @@ export class PathKeeper {
   /** New addresses were told: they are worth a try at once. */
   onAddresses(entry: SessionEntry, now: Instant): void {
     const keeping = this.#bySession.get(entry.id);
-    if (keeping !== undefined) keeping.at = now;
+    if (keeping !== undefined && keeping.pipe === undefined) keeping.at = now;
     this.onChange(entry, now);
   }
 
@@ -83,9 +98,14 @@ export class PathKeeper {
     this.#byPipe.delete(pipe);
     keeping.pipe = undefined;
     keeping.at = now;
-    if (isAttached) keeping.at = now + TRY_MS_MAX;
+    if (isAttached) {
+      // One that lived long is brought back at once, one that died young is not.
+      if (now - keeping.attachedAt > PATH_IS_GOOD_MS) keeping.rounds = 0;
+      keeping.attachedAt = now;
+      keeping.tried.clear();
+      keeping.at = now + this.#pause(keeping);
+    }
     this.onChange(keeping.entry, now);
-    if (this.#bySession.get(keeping.entry.id) === keeping) this.#timers.set(keeping.entry.id, keeping.at);
   }
 
   handleTimeout(now: Instant): void {
@@ -116,7 +136,7 @@ export class PathKeeper {
   }
 
   #try(keeping: Keeping, now: Instant): void {
-    if (now < keeping.at && keeping.at !== NEVER) {
+    if (now < keeping.at) {
       this.#timers.set(keeping.entry.id, keeping.at);
       return;
     }
@@ -126,16 +146,19 @@ export class PathKeeper {
     const address = entry.resume.addresses.find((one) => !used.has(one) && !keeping.tried.has(one));
     if (address === undefined) {
       keeping.tried.clear();
-      const pause = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(keeping.rounds++, 10));
-      keeping.at = now + pause * (0.5 + this.#env.jitter());
+      keeping.at = now + this.#pause(keeping);
     } else {
       keeping.tried.add(address);
-      keeping.address = address;
       keeping.pipe = this.#pipes.dial(address);
       keeping.at = now + TRY_MS_MAX;
       this.#byPipe.set(keeping.pipe, keeping);
     }
     this.#timers.set(entry.id, keeping.at);
+  }
+
+  #pause(keeping: Keeping): number {
+    const pause = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(keeping.rounds++, 10));
+    return pause * (0.5 + this.#env.jitter());
   }
 
   #stop(keeping: Keeping): void {

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeHandle } from "../../adapters/api/node.ts";
+import type { Node, Peer } from "../../adapters/api/types.ts";
 import { createNode } from "./runtime_under_test.ts";
 
 const SIZE = 3 * 1024 * 1024;
@@ -17,7 +17,7 @@ function pattern(size: number): Uint8Array {
   return bytes;
 }
 
-async function serve(listen: readonly string[]): Promise<NodeHandle> {
+async function serve(listen: readonly string[]): Promise<Node> {
   const node = await createNode({ listen });
   node.respond("echo", (value) => value);
   node.handle("mirror/1", async (stream) => {
@@ -28,7 +28,7 @@ async function serve(listen: readonly string[]): Promise<NodeHandle> {
   return node;
 }
 
-async function mirror(peer: Awaited<ReturnType<NodeHandle["connect"]>>, bytes: Uint8Array): Promise<Uint8Array> {
+async function mirror(peer: Peer, bytes: Uint8Array): Promise<Uint8Array> {
   const stream = await peer.open("mirror/1");
   const writing = (async () => {
     for (let at = 0; at < bytes.length; at += 50_000) await stream.write(bytes.subarray(at, at + 50_000));

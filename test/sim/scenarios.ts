@@ -184,7 +184,11 @@ export const SCENARIOS: readonly Scenario[] = [
     isWithin: (figure) => figure <= 4,
     run: (environmentOf) =>
       seconds(
-        transfer(connected(environmentOf, 9, { reorderRate: 0.1, reorderDelayMs: 20, duplicateRate: 0.05 }), 2 * MB, 60_000),
+        transfer(
+          connected(environmentOf, 9, { reorderRate: 0.1, reorderDelayMs: 20, duplicateRate: 0.05 }),
+          2 * MB,
+          60_000,
+        ),
       ),
   },
 ];
