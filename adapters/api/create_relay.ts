@@ -5,6 +5,7 @@
  */
 
 import { ViaductError } from "../../core/error.ts";
+import type { ExtensionBuilder } from "../../core/node/node.ts";
 import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
 import type { RegistryConfig } from "../../core/relay/registry_types.ts";
 import { Relay as RelayMachine } from "../../core/relay/relay.ts";
@@ -44,6 +45,11 @@ export interface RelayOptions extends NodeOptions, Omit<ListenOptions, "pipesMax
     readonly registry?: Partial<RegistryConfig>;
     readonly classes?: { readonly anonymous?: Partial<ClassLimits>; readonly token?: Partial<ClassLimits> };
   };
+  /**
+   * What the relay's own node uses other relays with. Left out, it uses them as every node does; to watch or replace
+   * that is for tests and relays of a kind of their own. What a builder is given may change with any release.
+   */
+  readonly buildExtensions?: ExtensionBuilder;
 }
 
 /** A relay that runs. */
@@ -75,7 +81,12 @@ export async function createRelayOn(
   const identity = await loadIdentity(runtime, options);
   const config = relayConfigOf(options);
   const node = nodeConfigOf(options, limits, identity);
-  const machine = new RelayMachine({ config, node, unixMs: runtime.unixMs() }, env, runtime.now());
+  const { buildExtensions } = options;
+  const machine = new RelayMachine(
+    { config, node, unixMs: runtime.unixMs(), ...(buildExtensions === undefined ? {} : { buildExtensions }) },
+    env,
+    runtime.now(),
+  );
   const store = storeOf(options.state, openFile);
   const saved = await store?.load();
   if (saved !== undefined && !machine.restore(saved, runtime.now())) {
