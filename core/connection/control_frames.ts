@@ -37,6 +37,12 @@ export type ControlFrame =
   | { readonly type: "pathResponse"; readonly data: Uint8Array }
   | { readonly type: "pathAbandon"; readonly path: number };
 
+/** Whether a frame means something on the path that carried it alone. */
+export function isOfPath(frame: ControlFrame): boolean {
+  if (frame.type === "ping") return frame.token === 0;
+  return frame.type === "pathChallenge" || frame.type === "pathResponse";
+}
+
 /** Whether a frame that grants credit is in a queue already: one says all that several would. */
 export function isQueued(frame: ControlFrame, queue: readonly ControlFrame[]): boolean {
   switch (frame.type) {

@@ -204,6 +204,7 @@ export class DatagramRecovery implements PathRecovery {
 
   #onSpurious(sent: SentPackage, now: Instant): void {
     this.spuriousLosses++;
+    if (sent.isMtuProbe) this.mtu.onProbeAcked(sent.packageNumber, now);
     if (sent.isMtuProbe || ++this.#eventSpurious < this.#eventCount || this.#eventCount === 0) return;
     // RFC 9438 §4.9: all that the last event called lost has arrived.
     this.#eventCount = this.#eventSpurious = 0;

@@ -69,7 +69,8 @@ export class PackageBuilder {
   build(path: Path, session: ControlFrame[] | undefined, now: Instant): Bytes | undefined {
     const writer = this.#writer;
     // The sooner larger packages are known to get through, the fewer small ones are sent.
-    const probeBytes = path.state === "active" ? path.datagrams?.mtu.nextProbe(now) : undefined;
+    const isProbing = path.state === "active" && !path.isProbeDue;
+    const probeBytes = isProbing ? path.datagrams?.mtu.nextProbe(now) : undefined;
     if (probeBytes !== undefined) return this.#buildMtuProbe(path, probeBytes, now);
     const end = Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX);
     writer.reset(this.#scratch, 0, end);

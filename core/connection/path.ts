@@ -40,7 +40,7 @@ export const ACK_FRAME_BYTES_MAX = 40;
 export interface AckSink {
   onPackageAcked(sent: SentPackage, path: Path, now: Instant): void;
   /** Its frames are to be sent again. */
-  onPackageLost(sent: SentPackage): void;
+  onPackageLost(sent: SentPackage, path: Path): void;
 }
 
 /** What a path is made from. */
@@ -137,6 +137,11 @@ export class Path {
     if (this.challenge === undefined || !this.challenge.every((byte, index) => byte === data[index])) return false;
     this.challenge = undefined;
     return true;
+  }
+
+  /** A frame of this path was lost: a challenge that is still open is sent again. RFC 9000 §8.2.1. */
+  requeueControl(frame: ControlFrame): void {
+    if (frame.type === "pathChallenge" && frame.data === this.challenge) this.controls.push(frame);
   }
 
   /** Whether nothing came back for several probe timeouts. */
@@ -352,7 +357,7 @@ export class Path {
   #requeue(sent: SentPackage, sink: AckSink): void {
     if (sent.isRequeued) return;
     sent.isRequeued = true;
-    sink.onPackageLost(sent);
+    sink.onPackageLost(sent, this);
   }
 
   #trimSent(): void {

@@ -18,7 +18,7 @@ import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Reader } from "../wire/reader.ts";
-import { type ControlFrame, isQueued } from "./control_frames.ts";
+import { type ControlFrame, isOfPath, isQueued } from "./control_frames.ts";
 import { DatagramQueue } from "./datagram_queue.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { AckFrame, FrameSink } from "./frame_parser.ts";
@@ -430,12 +430,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     }
   }
 
-  onPackageLost(sent: SentPackage): void {
+  onPackageLost(sent: SentPackage, path: Path): void {
     for (const part of sent.parts) this.#streams.onPartLost(part);
     for (const frame of sent.controls) {
-      const isOfPath = frame.type === "pathChallenge" || frame.type === "pathResponse";
-      if (frame.type === "ping" && frame.token === 0) continue;
-      if (!isOfPath && this.#streams.isStillDue(frame) && !isQueued(frame, this.#controls)) this.#queueControl(frame);
+      if (isOfPath(frame)) path.requeueControl(frame);
+      else if (this.#streams.isStillDue(frame) && !isQueued(frame, this.#controls)) this.#queueControl(frame);
     }
   }
 
@@ -544,7 +543,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
       return;
     }
-    for (const sent of path.takeInFlight()) this.onPackageLost(sent);
+    for (const sent of path.takeInFlight()) this.onPackageLost(sent, path);
     // The peer may not have noticed yet: it must not wait for its own timeout. draft-ietf-quic-multipath.
     this.#queueControl({ type: "pathAbandon", path: path.id });
     if (this.#suspendedAt !== NEVER || [...this.#paths.values()].some((other) => other.state === "active")) return;

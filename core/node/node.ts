@@ -134,6 +134,20 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
     this.#endpoint.unban(id);
   }
 
+  /** Lets somebody in who asked by `incoming`. `false` when nobody waits any more. */
+  acceptIncoming(session: SessionId, now: Instant): boolean {
+    const isDone = this.#endpoint.acceptIncoming(session, now);
+    this.#sessions.drain(now);
+    return isDone;
+  }
+
+  /** Turns somebody away who asked by `incoming`. `false` when nobody waits any more. */
+  refuseIncoming(session: SessionId, code: ErrorCode, now: Instant): boolean {
+    const isDone = this.#endpoint.refuseIncoming(session, code, now);
+    this.#sessions.drain(now);
+    return isDone;
+  }
+
   // Commands: streams.
 
   /**

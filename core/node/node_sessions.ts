@@ -208,6 +208,10 @@ export class NodeSessions {
         this.#satisfy(peer, now);
         return;
       }
+      case "incoming":
+        if (this.#closing === undefined) this.#emit(event);
+        else this.#endpoint.refuseIncoming(event.session, "going_away", now);
+        return;
       case "connected": {
         const peer = this.#peers.get(event.session);
         if (!this.#offer(event, now) && !this.connects.onConnected(event.dial, event.session, now)) peer?.show();

@@ -204,6 +204,17 @@ export type NodeEvent =
       readonly isInitiator: boolean;
       readonly initMessage: Bytes | undefined;
     }
+  /**
+   * Somebody asks for a session and the endpoint's `isAcceptManual` is set: answer with `acceptIncoming` or
+   * `refuseIncoming` within `handshakeTimeoutMs`. It may be the replay of an older request: nothing must follow from it.
+   */
+  | {
+      readonly type: "incoming";
+      /** The session's number if it comes to be. */
+      readonly session: SessionId;
+      readonly remoteId: NodeId | undefined;
+      readonly initMessage: Bytes | undefined;
+    }
   | { readonly type: "peerSuspended" | "peerResumed"; readonly session: SessionId }
   | { readonly type: "peerClosed"; readonly session: SessionId; readonly closed: SessionClosed }
   | { readonly type: "connected"; readonly dial: DialId; readonly session: SessionId }
