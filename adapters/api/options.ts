@@ -35,7 +35,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 
 const BROWSER_SESSIONS_MAX = 256;
 const PATH_POLICIES: readonly PathPolicy[] = ["best", "aggregate", "redundant", "backup"];
-const CONGESTION_NAMES: readonly CongestionName[] = ["cubic", "new_reno", "bbr"];
+const CONGESTION_NAMES: readonly CongestionName[] = ["cubic", "new_reno"];
 const NAME = /^[a-z0-9-]{3,32}$/;
 const ABOUT_BYTES_MAX = 128;
 const TOKEN_BYTES_MAX = 64;
@@ -79,6 +79,7 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
   return {
     endpoint: {
       identity,
+      isAcceptManual: options.accept !== undefined,
       session: {
         ...DEFAULT_SESSION_CONFIG,
         streamsMax: limits.streamsMax,

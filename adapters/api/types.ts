@@ -87,10 +87,11 @@ export interface PathOptions {
   readonly wanted?: number;
   /**
    * `best`: the path with the lowest round trip that has room. `aggregate`: all together, for the sum of what they
-   * carry. `backup`: one alone, the others when it dies. `best`.
+   * carry. `backup`: one alone, the others when it dies. `redundant`: everything on two paths, for the lowest delay.
+   * `best`.
    */
   readonly policy?: PathPolicy;
-  /** What finds out how much a path of datagrams carries: `cubic` (RFC 9438), `new_reno` or `bbr`. `cubic`. */
+  /** What finds out how much a path of datagrams carries: `cubic` (RFC 9438) or `new_reno`. `cubic`. */
   readonly congestion?: CongestionName;
   /** Bytes of the largest datagram that is tried: 548 to 65,000. 1,452. */
   readonly datagramBytesMax?: number;
@@ -116,11 +117,16 @@ export interface NodeOptions {
   readonly relays?: readonly string[];
   /** Bytes shown to a peer before it accepts the session: at most 200. */
   readonly initMessage?: Uint8Array;
-  /** Decides whether a new session from outside is accepted. Left out, all are. */
+  /**
+   * Decides whether a new session from outside is accepted: `false`, or throwing, refuses it, and the other side's
+   * `connect` rejects with `refused` without ever having had a session. Left out, all are. Not asked about a node that
+   * this one is connecting to itself. An answer must come within `limits.handshakeTimeoutMs`. A request may be the
+   * replay of an older one, so that nothing should follow from it but the answer.
+   */
   readonly accept?: (request: {
     readonly id: NodeId | undefined;
     readonly initMessage: Uint8Array | undefined;
-  }) => boolean;
+  }) => boolean | PromiseLike<boolean>;
   /** Silence after which a PING is sent; 0 turns it off. 15,000. */
   readonly keepAliveMs?: number;
   /** A session with nothing heard on any path for this long loses its paths. 30,000. */

@@ -11,7 +11,6 @@ import type { Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { AckInfo, CongestionController } from "./congestion/congestion_controller.ts";
 import { createCongestionController } from "./congestion/create_controller.ts";
-import { DeliveryRateSampler } from "./congestion/delivery_rate.ts";
 import { Pacer } from "./congestion/pacer.ts";
 import { MtuProbe } from "./mtu_probe.ts";
 import type { PathRecovery } from "./recovery.ts";
@@ -46,7 +45,6 @@ export class DatagramRecovery implements PathRecovery {
   readonly mtu: MtuProbe;
   readonly #rtt: RttEstimator;
   readonly #pacer: Pacer;
-  readonly #sampler = new DeliveryRateSampler();
   /** When the oldest package in flight is lost by time. */
   lossAt: Instant = NEVER;
   largestAcked = -1;
@@ -129,7 +127,6 @@ export class DatagramRecovery implements PathRecovery {
   }
 
   onSent(sent: SentPackage, bytesInFlight: number, now: Instant): void {
-    this.#sampler.onSent(sent, bytesInFlight - sent.bytes, now);
     this.controller.onSent(sent.bytes, sent.packageNumber, bytesInFlight, now);
     this.#pacer.onSent(sent.bytes, now);
     this.#lastSentAt = now;
@@ -140,7 +137,6 @@ export class DatagramRecovery implements PathRecovery {
   /** Nothing more is to be sent although there is room: the rate is the application's, not the path's. */
   onIdle(): void {
     this.#isWindowFull = false;
-    this.#sampler.onAppLimited();
   }
 
   // An acknowledgement.
@@ -194,7 +190,6 @@ export class DatagramRecovery implements PathRecovery {
         largestAckedPackage: this.largestAcked,
         isAppLimited: !this.#isWindowFull,
       };
-      this.#sampler.onAcked(info);
       this.controller.onAcked(info);
     }
     this.#hasAck = false;

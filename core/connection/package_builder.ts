@@ -24,6 +24,7 @@ import {
 import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
 import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
 import type { SentPackage } from "./sent_package.ts";
+import type { SendHalf } from "./stream.ts";
 import type { StreamPart, StreamTable } from "./stream_table.ts";
 
 /** Room for the largest STREAM frame header: type, id, offset, length. */
@@ -56,6 +57,9 @@ export class PackageBuilder {
   readonly #send: SendProtection;
   readonly #scratch: Uint8Array;
   readonly #writer = new Writer(new Uint8Array(0));
+  /** What the last package held. */
+  #lastParts: readonly StreamPart[] = NO_PARTS;
+  #lastDatagrams: Bytes[] = [];
 
   constructor(sources: PackageSources) {
     this.#streams = sources.streams;
@@ -95,7 +99,35 @@ export class PackageBuilder {
     }
     if (path.owesAck && (isEliciting || now >= path.ackDueAt)) path.writeAck(writer, now);
     if (writer.length === 0) return undefined;
+    this.#lastParts = parts;
     return this.#seal(path, isEliciting ? { parts, controls, isMtuProbe: false } : undefined, now);
+  }
+
+  /** Whether the package built last holds something that could go by another path as well. */
+  get hasRepeatable(): boolean {
+    return this.#lastParts.length > 0 || this.#lastDatagrams.length > 0;
+  }
+
+  /** Builds what the last package held once more, for another path, as far as it fits. */
+  repeat(path: Path, now: Instant): Bytes | undefined {
+    const writer = this.#writer;
+    writer.reset(
+      this.#scratch,
+      0,
+      Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX),
+    );
+    const parts: StreamPart[] = [];
+    for (const bytes of this.#lastDatagrams) if (writer.remaining >= bytes.length + 8) this.#writeDatagram(bytes);
+    for (const part of this.#lastParts) {
+      const half = this.#streams.sendHalf(part.stream);
+      if (half === undefined || writer.remaining < part.end - part.start + STREAM_HEADER_BYTES_MAX) continue;
+      this.#writePart(half, part);
+      parts.push(part);
+    }
+    this.#lastParts = NO_PARTS;
+    this.#lastDatagrams = [];
+    if (writer.length === 0) return undefined;
+    return this.#seal(path, { parts, controls: NO_CONTROLS, isMtuProbe: false }, now);
   }
 
   /** Builds a package that only acknowledges: it leaves whatever the window says. */
@@ -147,10 +179,6 @@ export class PackageBuilder {
       isMtuProbe,
       isLost: false,
       isRequeued: false,
-      delivered: 0,
-      deliveredAt: 0,
-      firstSentAt: 0,
-      isAppLimited: false,
     };
     path.onSent(bytes.length, sent, now);
     return bytes;
@@ -165,8 +193,15 @@ export class PackageBuilder {
     if (taken > 0) queue.splice(0, taken);
   }
 
+  #writeDatagram(bytes: Bytes): void {
+    this.#writer.u8(FRAME_DATAGRAM + 1);
+    this.#writer.varint(bytes.length);
+    this.#writer.bytes(bytes);
+  }
+
   #writeDatagrams(): number {
     let written = 0;
+    if (this.#lastDatagrams.length > 0) this.#lastDatagrams = [];
     for (;;) {
       const next = this.#datagrams.peek();
       if (next === undefined) return written;
@@ -176,9 +211,8 @@ export class PackageBuilder {
         this.#datagrams.drop(); // Larger than any package of this path.
         continue;
       }
-      this.#writer.u8(FRAME_DATAGRAM + 1);
-      this.#writer.varint(next.length);
-      this.#writer.bytes(next);
+      this.#writeDatagram(next);
+      this.#lastDatagrams.push(next);
       this.#datagrams.take();
       written++;
     }
@@ -193,14 +227,19 @@ export class PackageBuilder {
       const part: StreamPart = { stream: 0, start: 0, end: 0, isFin: false };
       const half = this.#streams.takePart(room, part);
       if (half === undefined) return;
-      const offsetBit = part.start > 0 ? STREAM_OFFSET_BIT : 0;
-      writer.u8(FRAME_STREAM | STREAM_LENGTH_BIT | offsetBit | (part.isFin ? STREAM_FIN_BIT : 0));
-      writer.varint(part.stream);
-      if (part.start > 0) writer.varint(part.start);
-      const count = part.end - part.start;
-      writer.varint(count);
-      if (count > 0) half.buffer.copy(part.start, part.end, this.#scratch, writer.skip(count));
+      this.#writePart(half, part);
       parts.push(part);
     }
+  }
+
+  #writePart(half: SendHalf, part: StreamPart): void {
+    const writer = this.#writer;
+    const offsetBit = part.start > 0 ? STREAM_OFFSET_BIT : 0;
+    writer.u8(FRAME_STREAM | STREAM_LENGTH_BIT | offsetBit | (part.isFin ? STREAM_FIN_BIT : 0));
+    writer.varint(part.stream);
+    if (part.start > 0) writer.varint(part.start);
+    const count = part.end - part.start;
+    writer.varint(count);
+    if (count > 0) half.buffer.copy(part.start, part.end, this.#scratch, writer.skip(count));
   }
 }

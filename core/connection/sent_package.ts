@@ -22,9 +22,4 @@ export interface SentPackage {
   isLost: boolean;
   /** Its frames were handed back to be sent again. */
   isRequeued: boolean;
-  /** What the sampler of the delivery rate knew when it left. */
-  delivered: number;
-  deliveredAt: Instant;
-  firstSentAt: Instant;
-  isAppLimited: boolean;
 }

@@ -139,8 +139,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#paths.set(0, makePath({ id: 0, facts: options.firstPath, state: "active", config: options.config }, now));
   }
 
-  // What happened outside.
-
   handleInput(input: SessionInput, now: Instant): void {
     this.handlePackage(input, now);
   }
@@ -340,6 +338,10 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     for (const path of this.#paths.values()) {
       if (!path.isWritable) continue;
       const isBest = path === best;
+      if (pathPolicy === "redundant" && !isBest && path.hasRoom && this.#builder.hasRepeatable) {
+        const copy = path.state === "active" ? this.#builder.repeat(path, now) : undefined;
+        if (copy !== undefined) return { path: path.id, bytes: copy };
+      }
       const mayAsk = path.hasRoom && (isBest || path.controls.length > 0 || path.isProbeDue);
       if (!mayAsk && now < path.ackDueAt) continue;
       const bytes = mayAsk
@@ -482,8 +484,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   onIdleFrame(): void {
     this.#idleBudget.spend(this.#now);
   }
-
-  // Packages and paths.
 
   #pollClose(now: Instant): SessionOutput | undefined {
     for (const path of this.#closeOn) {

@@ -24,8 +24,8 @@ export type Role = "initiator" | "responder";
 /** How a path carries packages. */
 export type PathKind = "bytes" | "messages" | "datagrams" | "relay";
 
-/** A way to find out how much a path carries. RFC 9438, RFC 9002 §7, draft-ietf-ccwg-bbr. */
-export type CongestionName = "cubic" | "new_reno" | "bbr";
+/** A way to find out how much a path carries. RFC 9438, RFC 9002 §7. */
+export type CongestionName = "cubic" | "new_reno";
 
 /**
  * Which paths carry the data of a session: the best one with room (`best`), all at once (`aggregate`), everything on

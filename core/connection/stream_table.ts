@@ -110,6 +110,11 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
     return this.#scheduler.size > 0;
   }
 
+  /** The sending half of a stream that is not forgotten. */
+  sendHalf(id: StreamId): SendHalf | undefined {
+    return this.#streams.get(id)?.send;
+  }
+
   /** Bytes written and never sent. */
   get unsentBytes(): number {
     let bytes = 0;

@@ -187,8 +187,8 @@ function drawReach(network: SimNetwork): Reach {
     bob,
     session: {
       pathsWanted: random.between(1, 3),
-      pathPolicy: random.pick(["best", "aggregate", "backup"] as const),
-      congestion: random.pick(["cubic", "new_reno", "bbr"] as const),
+      pathPolicy: random.pick(["best", "aggregate", "backup", "redundant"] as const),
+      congestion: random.pick(["cubic", "new_reno"] as const),
     },
   };
 }

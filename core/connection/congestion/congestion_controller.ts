@@ -6,15 +6,12 @@
  */
 
 import type { Instant } from "../../machine.ts";
+import type { CongestionName } from "../session_types.ts";
 
-/** A package that was acknowledged, with what the sampler of the delivery rate knew when it left. */
+/** A package that was acknowledged. */
 export interface AckedPackage {
   readonly bytes: number;
   readonly sentAt: Instant;
-  readonly delivered: number;
-  readonly deliveredAt: Instant;
-  readonly firstSentAt: Instant;
-  readonly isAppLimited: boolean;
   readonly packageNumber: number;
 }
 
@@ -49,7 +46,7 @@ export interface LossInfo {
 
 /** A congestion controller. */
 export interface CongestionController {
-  readonly name: "cubic" | "new_reno" | "bbr";
+  readonly name: CongestionName;
   /** The congestion window. */
   readonly windowBytes: number;
   /** 0 is unpaced: nothing is known of the path yet. */

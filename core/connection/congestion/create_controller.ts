@@ -4,13 +4,15 @@
  * @module
  */
 
+import type { CongestionName } from "../session_types.ts";
 import type { CongestionController } from "./congestion_controller.ts";
+import { Cubic } from "./cubic.ts";
 import { NewReno } from "./new_reno.ts";
 
 /** Makes a congestion controller. */
 export function createCongestionController(
-  _name: CongestionController["name"],
+  name: CongestionName,
   options: { readonly packageBytes: number },
 ): CongestionController {
-  return new NewReno(options);
+  return name === "cubic" ? new Cubic(options) : new NewReno(options);
 }
