@@ -333,6 +333,9 @@ export class NodeHandle<Extra = never> implements Node {
 
   #onEvent(event: MachineEvent): void {
     switch (event.type) {
+      case "incoming":
+        this.#onIncoming(event);
+        return;
       case "peerConnected":
         this.#onPeerConnected(event);
         return;
@@ -408,6 +411,7 @@ export class NodeHandle<Extra = never> implements Node {
         void peer.closed.then((info) => this.#tell({ type: "peerClosed", peer, info }));
         return;
       }
+      case "incoming":
       case "peerConnected":
       case "connected":
         return;
@@ -417,22 +421,30 @@ export class NodeHandle<Extra = never> implements Node {
   }
 
   #onPeerConnected(event: Extract<MachineEvent, { type: "peerConnected" }>): void {
-    if (!event.isInitiator && !this.#isAccepted(event)) {
-      // Not known here from now on: what it sent along is dropped.
-      this.command((machine, now) => machine.closePeer(event.session, { code: "refused" }, now));
-      return;
-    }
     const peer = new PeerHandle(this as never, event);
     this.#peers.add(peer);
     this.#tell({ type: "peerConnected", peer });
   }
 
-  #isAccepted({ remoteId, initMessage }: Extract<MachineEvent, { type: "peerConnected" }>): boolean {
-    try {
-      return this.#parts.options.accept?.({ id: remoteId, initMessage }) !== false;
-    } catch (error) {
+  /** Asks the program about somebody who has no session yet; what it throws is a refusal. */
+  #onIncoming({ session, remoteId, initMessage }: Extract<MachineEvent, { type: "incoming" }>): void {
+    const decide = (isAccepted: boolean): void => {
+      if (this.#isMachineClosed) return;
+      this.command((machine, now) => {
+        if (isAccepted) machine.acceptIncoming(session, now);
+        else machine.refuseIncoming(session, "refused", now);
+      });
+    };
+    const onFailure = (error: unknown): void => {
       this.tellHandlerFailed("accept", undefined, error);
-      return false;
+      decide(false);
+    };
+    try {
+      const answer = this.#parts.options.accept?.({ id: remoteId, initMessage });
+      if (typeof answer !== "object") decide(answer !== false);
+      else answer.then((isAccepted) => decide(isAccepted !== false), onFailure);
+    } catch (error) {
+      onFailure(error);
     }
   }
 
