@@ -10,12 +10,16 @@ import { ProtocolError } from "../error.ts";
 import type { Bytes } from "../machine.ts";
 import { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
+import { TOKEN_BYTES } from "./retry_token.ts";
 
 /** Kinds of clear messages. */
 const KIND_HANDSHAKE = 0x01;
 const KIND_VERSIONS = 0x02;
 const KIND_REFUSED = 0x03;
 const KIND_RESET = 0x04;
+const KIND_RETRY = 0x05;
+/** A first handshake message that comes with a token. */
+const KIND_TOKEN = 0x06;
 
 /** Bytes of a stateless reset token. RFC 9000 §10.3. */
 export const RESET_TOKEN_BYTES = 16;
@@ -35,17 +39,25 @@ export type ClearMessage =
       readonly sourceConnectionId: number;
       readonly targetConnectionId: number;
       readonly noise: Uint8Array;
+      /** What a RETRY gave, in a first message over datagrams. */
+      readonly token?: Uint8Array | undefined;
     }
   | { readonly type: "versions"; readonly versions: readonly number[] }
   | { readonly type: "refused"; readonly targetConnectionId: number; readonly wireCode: number }
-  | { readonly type: "reset"; readonly connectionId: number; readonly token: Uint8Array };
+  | { readonly type: "reset"; readonly connectionId: number; readonly token: Uint8Array }
+  /** Asks an initiator to prove its address: its first message, once more, with this. */
+  | { readonly type: "retry"; readonly targetConnectionId: number; readonly token: Uint8Array };
 
 /** Encodes a clear message. */
 export function encodeClearMessage(message: ClearMessage): Bytes {
   const writer = new Writer();
   switch (message.type) {
     case "handshake":
-      writer.u8(KIND_HANDSHAKE);
+      if (message.token === undefined) writer.u8(KIND_HANDSHAKE);
+      else {
+        writer.u8(KIND_TOKEN);
+        writer.bytes(message.token);
+      }
       writer.u8(message.pattern);
       writer.u8(message.step);
       writer.u32(message.sourceConnectionId);
@@ -67,6 +79,11 @@ export function encodeClearMessage(message: ClearMessage): Bytes {
       writer.u32(message.connectionId);
       writer.bytes(message.token);
       break;
+    case "retry":
+      writer.u8(KIND_RETRY);
+      writer.u32(message.targetConnectionId);
+      writer.bytes(message.token);
+      break;
   }
   return writer.finish();
 }
@@ -76,9 +93,10 @@ export function decodeClearMessage(bytes: Uint8Array): ClearMessage | undefined 
   const reader = new Reader(bytes);
   try {
     const kind = reader.u8();
-    if (kind === KIND_HANDSHAKE) {
+    if (kind === KIND_HANDSHAKE || kind === KIND_TOKEN) {
       return {
         type: "handshake",
+        token: kind === KIND_TOKEN ? reader.bytes(TOKEN_BYTES) : undefined,
         pattern: reader.u8(),
         step: reader.u8(),
         sourceConnectionId: reader.u32(),
@@ -95,6 +113,9 @@ export function decodeClearMessage(bytes: Uint8Array): ClearMessage | undefined 
     }
     if (kind === KIND_RESET) {
       return { type: "reset", connectionId: reader.u32(), token: reader.bytes(RESET_TOKEN_BYTES) };
+    }
+    if (kind === KIND_RETRY) {
+      return { type: "retry", targetConnectionId: reader.u32(), token: reader.bytes(TOKEN_BYTES) };
     }
     return undefined;
   } catch (error) {

@@ -9,9 +9,9 @@
  */
 
 import { connectionIdOf, pathOf } from "../connection/package_protection.ts";
-import type { Instant } from "../machine.ts";
+import type { Environment, Instant } from "../machine.ts";
 import { PackageDecoder } from "../wire/decoder.ts";
-import type { Checksum, Package } from "../wire/package.ts";
+import type { Package } from "../wire/package.ts";
 import { CLEAR_VERSION, encodeClearPackage, PROTECTED_VERSION } from "../wire/package.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { decodeClearMessage, encodeClearMessage } from "./clear_messages.ts";
@@ -19,6 +19,7 @@ import type { FlowInput } from "./endpoint_types.ts";
 import type { Flow, FlowTable } from "./flow_table.ts";
 import type { HandshakeMessage, Handshakes } from "./handshakes.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
+import { AddressTokens } from "./retry_token.ts";
 import type { SessionEntry } from "./session_entry.ts";
 import type { SessionTable } from "./session_table.ts";
 import type { ResetMessage, StatelessReset } from "./stateless_reset.ts";
@@ -34,7 +35,9 @@ export interface DatagramDemuxOptions {
   readonly sessions: SessionTable;
   readonly handshakes: Handshakes;
   readonly resets: StatelessReset;
-  readonly checksum: Checksum;
+  readonly env: Environment;
+  /** Handshakes of strangers under way above which addresses must be proved. */
+  readonly retryAbove: number;
   /** What the parts of the endpoint must learn of one another, between two packages. */
   readonly settle: (now: Instant) => void;
   readonly setWritable: (pipe: PipeState, isWritable: boolean) => void;
@@ -46,10 +49,12 @@ export interface DatagramDemuxOptions {
 export class DatagramDemux {
   readonly #options: DatagramDemuxOptions;
   readonly #decoder: PackageDecoder;
+  /** Made when they are first needed. */
+  #tokens: AddressTokens | undefined;
 
   constructor(options: DatagramDemuxOptions) {
     this.#options = options;
-    this.#decoder = new PackageDecoder(options.checksum);
+    this.#decoder = new PackageDecoder(options.env.checksum);
   }
 
   /** Takes what happened to a flow; `isOpen` says whether anybody new is let in. */
@@ -155,6 +160,9 @@ export class DatagramDemux {
         else this.#onLateMessage(flow, message);
       }
       settle(now); // The package behind it may be of the session that it made.
+    } else if (message.type === "retry") {
+      const pipe = pendingOf(flow, message.targetConnectionId);
+      if (pipe !== undefined) handshakes.onRetry(pipe, message.targetConnectionId, message.token, now);
     } else if (message.type === "reset") {
       this.#onReset(flow, message, now);
     } else {
@@ -178,10 +186,37 @@ export class DatagramDemux {
         return;
       }
     }
-    const pipe = isOpen ? this.#openPipe(flow, now) : undefined;
+    if (!isOpen || !this.#hasProvenAddress(flow, message, now)) return;
+    const pipe = this.#openPipe(flow, now);
     if (pipe === undefined) return;
     handshakes.onMessage(pipe, message, now);
     this.#dropUseless(pipe);
+  }
+
+  /** Whether a first message may cost a computation; else its sender is asked for a proof. RFC 9000 §8.1.2. */
+  #hasProvenAddress(flow: Flow, message: HandshakeMessage, now: Instant): boolean {
+    const { pipes, retryAbove, count } = this.#options;
+    if (flow.isProven || (message.token === undefined && pipes.unprovenAccepted < retryAbove)) return true;
+    const binding = {
+      host: flow.remoteHost ?? "",
+      port: Number(flow.remote.slice(flow.remote.lastIndexOf(":") + 1)),
+      initiator: Uint8Array.of(
+        message.sourceConnectionId,
+        message.sourceConnectionId >>> 8,
+        message.sourceConnectionId >>> 16,
+        message.sourceConnectionId >>> 24,
+      ),
+    };
+    this.#tokens ??= new AddressTokens({}, this.#options.env, now);
+    if (message.token !== undefined && this.#tokens.check(message.token, binding, now) !== undefined) {
+      flow.isProven = true;
+      return true;
+    }
+    if (message.token !== undefined && pipes.unprovenAccepted < retryAbove) return true; // As if it were not there.
+    count("retries");
+    const token = this.#tokens.makeRetry(binding, now);
+    this.#sendClear(flow, { type: "retry", targetConnectionId: message.sourceConnectionId, token });
+    return false;
   }
 
   /** The peer sends its message again although we went on: ours behind it was lost. */
@@ -207,7 +242,7 @@ export class DatagramDemux {
   }
 
   #sendClear(flow: Flow, message: ClearMessage): void {
-    this.#options.flows.send(flow, encodeClearPackage(encodeClearMessage(message), this.#options.checksum));
+    this.#options.flows.send(flow, encodeClearPackage(encodeClearMessage(message), this.#options.env.checksum));
   }
 
   #openPipe(flow: Flow, now: Instant): PipeState | undefined {

@@ -19,6 +19,8 @@ export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = Object.freeze({
   // THREATS t-A5: pending at most 1024 in total, 16 from one address, 10 s from the first byte to the last.
   handshakesMax: 1024,
   handshakesPerHostMax: 16,
+  // A quiet node answers at once; one that is flooded computes nothing for an address that may be made up.
+  retryAboveHandshakes: 32,
   handshakeTimeoutMs: 10_000,
   dialsMax: 1024,
   // THREATS t-G9.

@@ -17,10 +17,10 @@ import type { ErrorCode } from "../error.ts";
 import { ERRORS, errorCodeOfWire } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
-import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import { decodePackage, PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Agreements } from "./agreements.ts";
 import type { ClearMessage } from "./clear_messages.ts";
-import { PATTERN_NUMBERS } from "./clear_messages.ts";
+import { decodeClearMessage, PATTERN_NUMBERS } from "./clear_messages.ts";
 import type { Dial } from "./dial.ts";
 import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
 import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
@@ -176,6 +176,19 @@ export class Handshakes {
     const { pipe } = pending;
     const isSent = pending.phase === "answer" || pending.phase === "proof";
     if (isSent && pipe.lastMessage !== undefined) this.#pipes.send(pipe, pipe.lastMessage);
+  }
+
+  /** The other side wants our address proved before it computes anything: once, and only before it answered. */
+  onRetry(pipe: PipeState, targetConnectionId: number, token: Uint8Array, now: Instant): void {
+    const { pending, lastMessage } = pipe;
+    if (pending?.isInitiator !== true || pending.phase !== "answer" || pipe.token !== undefined) return;
+    if (pending.handshake.localConnectionId !== targetConnectionId || lastMessage === undefined) return;
+    const sent = decodePackage(lastMessage, 0, this.#env.checksum);
+    const first = sent.type === "package" ? decodeClearMessage(sent.message) : undefined;
+    if (first?.type !== "handshake") return;
+    pipe.token = token.slice();
+    pipe.lastMessage = this.#pipes.sendClear(pipe, { ...first, token: pipe.token });
+    this.#resends.start(pipe.id, now);
   }
 
   /** Whether an agreement waits for its proof under this number. */

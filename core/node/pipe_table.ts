@@ -39,6 +39,8 @@ export interface PipeState {
   flow: Flow | undefined;
   /** The last message of our handshake, for a peer that may not have got it. */
   lastMessage: Bytes | undefined;
+  /** What the other side gave us to prove our address by; it is asked for once. */
+  token: Bytes | undefined;
   /** Whether it never carried a session. */
   isUnproven: boolean;
   /** The handshake under way on it. */
@@ -92,6 +94,11 @@ export class PipeTable {
     return this.#pipes.size;
   }
 
+  /** Accepted pipes that carry no session yet. */
+  get unprovenAccepted(): number {
+    return this.#unprovenAccepted;
+  }
+
   /** Pipes that carry no session yet. */
   get unprovenCount(): number {
     return this.#unproven;
@@ -130,6 +137,7 @@ export class PipeTable {
       decoder: opened.flow === undefined ? new PackageDecoder(this.#env.checksum) : undefined,
       flow: opened.flow,
       lastMessage: undefined,
+      token: undefined,
       isWritable: true,
       isUnproven: true,
       pending: undefined,

@@ -11,7 +11,7 @@ import { nobleProvider } from "../../core/crypto/noble_provider.ts";
 import type { Environment } from "../../core/machine.ts";
 import { Endpoint } from "../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
-import type { EndpointEvent } from "../../core/node/endpoint_types.ts";
+import type { EndpointEvent, EndpointLimits } from "../../core/node/endpoint_types.ts";
 import type { DatagramLinkOptions } from "../../sim/datagram_link.ts";
 import type { SimHost } from "../../sim/network.ts";
 import { SimNetwork } from "../../sim/network.ts";
@@ -55,7 +55,11 @@ export const INTEROP_LINK: Partial<DatagramLinkOptions> = {
 export function datagramPair(
   seed: number,
   environmentOf: (seed: number) => Environment,
-  options: { readonly link?: Partial<DatagramLinkOptions>; readonly session?: Partial<SessionConfig> } = {},
+  options: {
+    readonly link?: Partial<DatagramLinkOptions>;
+    readonly session?: Partial<SessionConfig>;
+    readonly limits?: Partial<EndpointLimits>;
+  } = {},
 ): DatagramPair {
   const network = new SimNetwork({ seed, model: { delayMs: 15, jitterMs: 0 } });
   network.datagrams.options = options.link ?? INTEROP_LINK;
@@ -64,7 +68,7 @@ export function datagramPair(
       {
         identity: identityFromSeed(new Uint8Array(32).fill(fill), nobleProvider),
         session: { ...DEFAULT_SESSION_CONFIG, ...options.session },
-        limits: DEFAULT_ENDPOINT_LIMITS,
+        limits: { ...DEFAULT_ENDPOINT_LIMITS, ...options.limits },
       },
       environmentOf(network.random.next()),
       network.now,

@@ -1,0 +1,139 @@
+/**
+ * What strangers may do to an endpoint with datagrams: floods, copies, moved addresses, answers that grow.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_SESSION_CONFIG } from "../../../core/connection/session_defaults.ts";
+import { identityFromSeed } from "../../../core/crypto/identity.ts";
+import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
+import { Endpoint } from "../../../core/node/endpoint.ts";
+import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
+import type { EndpointOutput, FlowId } from "../../../core/node/endpoint_types.ts";
+import { dangerousSimEnvironments } from "../../../sim/environment.ts";
+import { connectPair, datagramPair, transfer } from "../../sim/datagram_pair.ts";
+
+const environmentOf = await dangerousSimEnvironments();
+
+function endpoint(seed: number, limits: Partial<typeof DEFAULT_ENDPOINT_LIMITS> = {}): Endpoint {
+  return new Endpoint(
+    {
+      identity: identityFromSeed(new Uint8Array(32).fill(seed), nobleProvider),
+      session: DEFAULT_SESSION_CONFIG,
+      limits: { ...DEFAULT_ENDPOINT_LIMITS, ...limits },
+    },
+    environmentOf(seed),
+    0,
+  );
+}
+
+function outputsOf(node: Endpoint, now: number): EndpointOutput[] {
+  const outputs: EndpointOutput[] = [];
+  for (let output = node.pollTransmit(now); output !== undefined; output = node.pollTransmit(now)) outputs.push(output);
+  while (node.pollEvent() !== undefined);
+  return outputs;
+}
+
+/** A first message for `server`, as an honest node writes it. */
+function firstMessage(seed: number, server: Endpoint, now: number): Uint8Array {
+  const client = endpoint(seed);
+  client.dial({ id: serverId, addresses: ["udp://server:1"] }, {}, now);
+  const dial = outputsOf(client, now).find((output) => output.type === "dial");
+  assert.ok(dial?.type === "dial");
+  const flow = client.allocatePipe();
+  const facts = { remote: "udp://server:1", remoteHost: "10.0.0.1", isDialled: true } as const;
+  client.handleInput({ type: "pipeOpened", pipe: dial.pipe, kind: "datagrams", flow, ...facts }, now);
+  const sent = outputsOf(client, now).find((output) => output.type === "sendDatagram");
+  assert.ok(sent?.type === "sendDatagram" && server !== client);
+  return sent.bytes;
+}
+
+const serverId = identityFromSeed(new Uint8Array(32).fill(1), nobleProvider).id;
+
+/** Gives a datagram from an address to an endpoint; the flow is new each time, as the driver makes it. */
+function receive(node: Endpoint, from: string, bytes: Uint8Array, now: number): { flow: FlowId; out: EndpointOutput[] } {
+  const flow = node.allocatePipe();
+  node.handleInput({ type: "flowOpened", flow, remote: `udp://${from}`, remoteHost: from.split(":")[0] }, now);
+  node.handleInput({ type: "flowData", flow, bytes }, now);
+  return { flow, out: outputsOf(node, now) };
+}
+
+test("datagrams: rubbish from 5,000 addresses leaves no flow, no pipe and no long answer behind", () => {
+  const server = endpoint(1);
+  let sentBytes = 0;
+  let gotBytes = 0;
+  for (let index = 0; index < 5_000; index++) {
+    const bytes = new Uint8Array(1 + (index % 600));
+    for (let at = 0; at < bytes.length; at++) bytes[at] = (index * 31 + at * 7) & 0xff;
+    if (index % 3 === 0) bytes[0] = 5;
+    if (index % 3 === 1) bytes[0] = 4;
+    gotBytes += bytes.length;
+    const { flow, out } = receive(server, `10.${index >> 8}.${index & 255}.9:5000`, bytes, index);
+    for (const output of out) if (output.type === "sendDatagram") sentBytes += output.bytes.length;
+    assert.deepEqual(out.at(-1), { type: "forgetFlow", flow });
+  }
+  assert.equal(server.stats().pipes, 0);
+  assert.ok(sentBytes < gotBytes / 10, `${sentBytes} of ${gotBytes}`);
+});
+
+test("datagrams: an answer is never more than three times what came, and copies cost no second handshake", () => {
+  const server = endpoint(1);
+  const first = firstMessage(2, server, 0);
+  const { flow, out } = receive(server, "10.0.0.2:4000", first, 0);
+  let sent = 0;
+  for (const output of out) if (output.type === "sendDatagram") sent += output.bytes.length;
+  assert.ok(sent > 0 && sent <= 3 * first.length);
+  for (let copy = 2; copy <= 20; copy++) {
+    server.handleInput({ type: "flowData", flow, bytes: first }, copy);
+    for (const output of outputsOf(server, copy)) if (output.type === "sendDatagram") sent += output.bytes.length;
+    assert.ok(sent <= 3 * copy * first.length);
+  }
+  assert.equal(server.stats().handshakes, 1);
+});
+
+test("datagrams: under a flood of first messages addresses must be proved, by a token that costs no state", () => {
+  const server = endpoint(1, { retryAboveHandshakes: 3 });
+  const messages = Array.from({ length: 12 }, (_, index) => firstMessage(10 + index, server, 0));
+  let retries = 0;
+  for (const [index, message] of messages.entries()) {
+    const { out } = receive(server, `10.1.${index}.1:4000`, message, 0);
+    for (const output of out) {
+      if (output.type === "sendDatagram" && output.bytes[2] === 5) retries++;
+    }
+  }
+  assert.equal(server.stats().handshakes, 3, "The others wait for a proof of their address");
+  assert.equal(retries, 9);
+  assert.equal(server.stats().dropped.retries, 9);
+});
+
+test("datagrams: an honest node comes in although its address must be proved", () => {
+  const pair = datagramPair(5, environmentOf, { limits: { retryAboveHandshakes: 0 } });
+  assert.ok(connectPair(pair));
+  assert.equal(pair.server.endpoint.stats().dropped.retries, 1);
+  assert.ok(transfer(pair, 100_000, 10_000) !== undefined);
+});
+
+test("datagrams: a package repeated from another address moves a path there only until the peer speaks again", () => {
+  const pair = datagramPair(6, environmentOf);
+  assert.ok(connectPair(pair));
+  const { network, server, client } = pair;
+  // A copy of the newest package, overtaking it: as an attacker on the way would send it.
+  const link = network.datagrams.link("client", "server");
+  const send = link.send.bind(link);
+  let stolen: Uint8Array | undefined;
+  link.send = (bytes, now) => {
+    if (stolen === undefined && bytes[0] === 5 && bytes.length > 60) {
+      stolen = bytes.slice();
+      const flow = server.endpoint.allocatePipe();
+      server.host.input({ type: "flowOpened", flow, remote: "udp://6.6.6.6:666", remoteHost: "6.6.6.6" });
+      server.host.input({ type: "flowData", flow, bytes: stolen });
+    }
+    return send(bytes, now);
+  };
+  assert.ok(transfer(pair, 300_000, 30_000) !== undefined, "The session goes on");
+  assert.ok(stolen !== undefined);
+  assert.equal(client.ended, undefined);
+  assert.equal(server.endpoint.session(server.session as number)?.stats().paths[0]?.remote, "udp://client:1");
+});
