@@ -1,6 +1,7 @@
 /**
  * The `CryptoProvider` of Bun: native but for ChaCha20-Poly1305, which its `node:crypto` lacks: that is in WebAssembly.
- * AES-256-GCM is offered too, and preferred where the other side has it natively.
+ * AES-256-GCM is offered too: two Buns agree on it. Measured with 16, 1200 and 65504 bytes, microseconds a seal: 1.2,
+ * 2.0, 31; ChaCha20-Poly1305 in WebAssembly 0.28, 1.6, 76; of @noble 7, 12, 378.
  *
  * @module
  */
