@@ -418,7 +418,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   onAckFrame(ack: AckFrame): void {
     const path = this.#paths.get(ack.path);
     if (path === undefined) return; // A path that is gone: its frames are sent again anyway.
-    if (!path.onAck(ack, this, this.#now)) this.onIdleFrame();
+    // Datagrams overtake each other: an older acknowledgement that comes later is no offence.
+    if (!path.onAck(ack, this, this.#now) && path.datagrams === undefined) this.onIdleFrame();
   }
 
   onPackageAcked(sent: SentPackage, path: Path, now: Instant): void {

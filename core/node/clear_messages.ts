@@ -95,8 +95,8 @@ export function decodeClearMessage(bytes: Uint8Array): ClearMessage | undefined 
     const kind = reader.u8();
     if (kind === KIND_HANDSHAKE || kind === KIND_TOKEN) {
       return {
+        ...(kind === KIND_TOKEN ? { token: reader.bytes(TOKEN_BYTES) } : {}),
         type: "handshake",
-        token: kind === KIND_TOKEN ? reader.bytes(TOKEN_BYTES) : undefined,
         pattern: reader.u8(),
         step: reader.u8(),
         sourceConnectionId: reader.u32(),

@@ -1,6 +1,6 @@
 /**
  * Where a datagram belongs: to a session by the connection id of its packages, to a handshake under way, or to nobody.
- * PROTOCOL §3.10.
+ * PROTOCOL §3.12.
  *
  * The invariants to hold: an address may be spoofed and a datagram repeated or made up, so nothing here ends a session,
  * a path or a handshake that is under way; what makes no sense is counted and forgotten.

@@ -60,7 +60,8 @@ export const DEFAULT_RELAY_CONFIG: RelayConfig = Object.freeze({
   bytesPerSecond: 0,
   burstBytes: 0,
   clientsMax: 10_000,
-  // At 1 MiB for each in the worst case (both directions full on both sides), 4 GiB: lower it where memory is short.
+  // At 2 MiB for each in the worst case (1 MiB in each direction: a full window in, a full buffer out), 8 GiB: lower it
+  // where memory is short.
   circuitsMax: 4096,
   circuitsPerAddressMax: 256,
   // Two nodes need one; a second one while the first has not been noticed to be dead.
