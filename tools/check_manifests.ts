@@ -1,5 +1,6 @@
 /**
- * package.json, jsr.json and deno.json say the same, and every entry point exists. DESIGN: a check holds it.
+ * package.json, jsr.json and deno.json say the same, every entry point exists, and the pages that list what is in the
+ * code list all of it. DESIGN: a check holds it.
  *
  * @module
  */
@@ -8,6 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { problemsOfLimitsPage } from "./limits_page.ts";
 
 type Json = { readonly [key: string]: Json } | string;
 
@@ -80,6 +82,7 @@ for (const name of names(exportsMap)) {
 for (const lock of ["package-lock.json", "test/runtimes/package-lock.json"]) {
   expect(!readFileSync(join(root, lock), "utf8").includes('"resolved"'), `${lock} records where packages came from`);
 }
+problems.push(...problemsOfLimitsPage(root));
 
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length > 0 ? 1 : 0;
