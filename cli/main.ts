@@ -14,6 +14,7 @@ import { type Command, UsageError } from "./command.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { idCommand } from "./commands/id.ts";
+import { perfCommand } from "./commands/perf.ts";
 import { pingCommand } from "./commands/ping.ts";
 import { receiveCommand } from "./commands/receive.ts";
 import { relayCommand } from "./commands/relay.ts";
@@ -29,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["receive", receiveCommand],
   ["forward", forwardCommand],
   ["ping", pingCommand],
+  ["perf", perfCommand],
 ]);
 
 const SHARED_OPTIONS = {
