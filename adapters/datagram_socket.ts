@@ -2,7 +2,8 @@
  * A UDP socket as Viaduct sees it, and the addresses that it remembers.
  *
  * The invariants to hold: no Promise and no closure per datagram; an error about one remote address never closes the
- * socket; what is remembered of addresses is bounded, so a flood of spoofed ones costs nothing that stays. THREATS t-B1.
+ * socket; what is remembered of addresses is bounded, so a flood of spoofed ones costs nothing that stays.
+ * THREATS t-B1.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Datagrams between the hosts of a simulated network: one socket a host, a link each way between two of them, more links
- * by names such as `server.b`, and addresses that change when a NAT forgets.
+ * Datagrams between the hosts of a simulated network: one socket a host, a link each way between two of them, more
+ * links by names such as `server.b`, and addresses that change when a NAT forgets.
  *
  * The invariant to hold: nothing here knows the protocol; what a link does to a datagram follows from the seed alone.
  *

@@ -32,7 +32,7 @@ export interface EndpointLimits {
   /** Accepted pipes that have proved nothing yet, at once; and from one host. THREATS t-A5. */
   readonly handshakesMax: number;
   readonly handshakesPerHostMax: number;
-  /** With more than so many of them, who comes by datagrams must prove its address first; 0 asks always. THREATS t-C4. */
+  /** With more than so many, who comes by datagrams must prove its address first; 0 asks always. THREATS t-C4. */
   readonly retryAboveHandshakes: number;
   /** A pipe that proved nothing is closed after this long, however busy it is. */
   readonly handshakeTimeoutMs: number;

@@ -206,7 +206,7 @@ export type NodeEvent =
     }
   /**
    * Somebody asks for a session and the endpoint's `isAcceptManual` is set: answer with `acceptIncoming` or
-   * `refuseIncoming` within `handshakeTimeoutMs`. It may be the replay of an older request: nothing must follow from it.
+   * `refuseIncoming` within `handshakeTimeoutMs`. It may replay an older request: nothing must follow from it.
    */
   | {
       readonly type: "incoming";

@@ -144,8 +144,9 @@ export class SessionTable {
   }
 
   /**
-   * Takes a package of a path that comes by another flow: the peer's address changed, or somebody sends its packages on.
-   * The path moves there at once and must prove that the peer is there. RFC 9000 §9.3. `false` when it is not authentic.
+   * Takes a package of a path that comes by another flow: the peer's address changed, or somebody sends its packages
+   * on. The path moves there at once and must prove that the peer is there. RFC 9000 §9.3. `false` when it is not
+   * authentic.
    */
   onMovedPackage(entry: SessionEntry, pipe: PipeState, flow: Flow, input: Package, now: Instant): boolean {
     const { session } = entry;

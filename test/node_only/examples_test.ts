@@ -14,6 +14,8 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
   requests: /^20 \+ 22 = 42\nsleep: timeout\n$/,
   relay: /^alice: meet me at the bridge, relay\n$/,
   broadcast: /^reached 2\nhello all\nhello all\nnote to self\n$/,
+  udp: /^20 \+ 22 = 42\nover datagrams\n$/,
+  bonding: /^before: tcp and udp\nafter: udp\narrived: 16777216 bytes, each as it was sent\n$/,
   datagrams: /^datagram Uint8Array\(3\) \[ 1, 2, 3 \]\n$/,
 };
 

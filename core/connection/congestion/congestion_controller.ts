@@ -1,6 +1,6 @@
 /**
- * The contract of a congestion controller: how many bytes may be in flight on a path of datagrams, and how fast they may
- * leave. RFC 9002 §7.
+ * The contract of a congestion controller: how many bytes may be in flight on a path of datagrams, and how fast they
+ * may leave. RFC 9002 §7.
  *
  * @module
  */

@@ -149,7 +149,7 @@ export class Cubic implements CongestionController {
       this.#epochStart = now;
       this.#estimatePackages = windowPackages;
       if (windowPackages < this.#maxPackages) {
-        this.#k = Math.cbrt((this.#maxPackages - windowPackages) / C);
+        this.#k = cubeRoot((this.#maxPackages - windowPackages) / C);
         this.#originPackages = this.#maxPackages;
       } else {
         this.#k = 0;
@@ -157,7 +157,8 @@ export class Cubic implements CongestionController {
       }
     }
     const seconds = (now - this.#epochStart + smoothedRttMs) / 1000;
-    const cubic = this.#originPackages + C * (seconds - this.#k) ** 3;
+    const sinceOrigin = seconds - this.#k;
+    const cubic = this.#originPackages + C * sinceOrigin * sinceOrigin * sinceOrigin;
     const target = Math.min(Math.max(cubic, windowPackages), 1.5 * windowPackages);
     const ackedPackages = ackedBytes / this.#packageBytes;
     // RFC 9438 §4.3: once as large as before the loss, as fast as Reno.
@@ -181,4 +182,15 @@ export class Cubic implements CongestionController {
     const least = MIN_PACKAGES * this.#packageBytes;
     this.windowBytes = bytes >= least ? Math.min(bytes, WINDOW_BYTES_MAX) : least;
   }
+}
+
+/** By Newton: engines may approximate `Math.cbrt`, and the same events must give the same window everywhere. */
+function cubeRoot(value: number): number {
+  let root = Math.max(1, value / 3);
+  for (let step = 0; step < 200; step++) {
+    const next = (2 * root + value / (root * root)) / 3;
+    if (next >= root) return root;
+    root = next;
+  }
+  return root;
 }

@@ -53,7 +53,12 @@ function firstMessage(seed: number, server: Endpoint, now: number): Uint8Array {
 const serverId = identityFromSeed(new Uint8Array(32).fill(1), nobleProvider).id;
 
 /** Gives a datagram from an address to an endpoint; the flow is new each time, as the driver makes it. */
-function receive(node: Endpoint, from: string, bytes: Uint8Array, now: number): { flow: FlowId; out: EndpointOutput[] } {
+function receive(
+  node: Endpoint,
+  from: string,
+  bytes: Uint8Array,
+  now: number,
+): { flow: FlowId; out: EndpointOutput[] } {
   const flow = node.allocatePipe();
   node.handleInput({ type: "flowOpened", flow, remote: `udp://${from}`, remoteHost: from.split(":")[0] }, now);
   node.handleInput({ type: "flowData", flow, bytes }, now);

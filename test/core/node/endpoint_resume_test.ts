@@ -77,9 +77,10 @@ test("resume: a pipe that dies before the acceptor had proof still carries the s
 test("resume: tries go on with growing pauses until the window ends, then both sides are told", () => {
   const pair = new EndpointPair();
   const { session } = pair.connect();
-  const tries: number[] = [];
-  pair.cut(pair.pipeOf(pair.a, session));
+  const tries: number[] = [pair.now]; // The first is at once.
+  const pipe = pair.pipeOf(pair.a, session);
   pair.sides.delete("b");
+  pair.cut(pipe);
   for (let ms = 0; ms < 70_000; ms += 50) {
     const before = pair.a.outputs.length;
     pair.advance(50);
