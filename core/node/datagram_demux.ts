@@ -178,7 +178,7 @@ export class DatagramDemux {
     const { handshakes, count } = this.#options;
     for (const { pending, binding } of flow.pipes) {
       if (pending?.isInitiator === false && pending.handshake.remoteConnectionId === message.sourceConnectionId) {
-        handshakes.resend(pending);
+        handshakes.resend(pending, now);
         return;
       }
       if (binding?.entry.isInitiator === false && binding.entry.remoteConnectionId === message.sourceConnectionId) {

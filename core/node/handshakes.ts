@@ -17,7 +17,7 @@ import type { ErrorCode } from "../error.ts";
 import { ERRORS, errorCodeOfWire } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
-import { decodePackage, PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import { CLEAR_VERSION, decodePackage, PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Agreements } from "./agreements.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { decodeClearMessage, PATTERN_NUMBERS } from "./clear_messages.ts";
@@ -28,7 +28,7 @@ import { Handshake, patternOfNumber } from "./handshake.ts";
 import { HandshakeResends } from "./handshake_resends.ts";
 import { HandshakeTie } from "./handshake_tie.ts";
 import type { Pending } from "./pending_handshake.ts";
-import { PendingIndex, wipe } from "./pending_handshake.ts";
+import { noteAnswered, noteSent, PendingIndex, wipe } from "./pending_handshake.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
 import type { SessionEntry } from "./session_entry.ts";
 import type { SessionTable } from "./session_table.ts";
@@ -132,6 +132,7 @@ export class Handshakes {
       this.#fail(pending, handshake.failure, "");
       return;
     }
+    noteAnswered(pending, now);
     this.#name(pending, handshake.remoteId);
     this.#decide(pending, false, now);
   }
@@ -141,6 +142,8 @@ export class Handshakes {
     const { pending } = pipe;
     if (pending?.isInitiator !== true) return;
     if (message.type === "versions") {
+      // RFC 9000 §6.2: one that lists our own answers a damaged copy, or comes from somebody else.
+      if (pipe.flow !== undefined && message.versions.includes(CLEAR_VERSION)) return;
       this.#fail(pending, "version", `The node speaks versions ${message.versions.join(", ")}`);
     } else if (message.type === "refused" && message.targetConnectionId === pending.handshake.localConnectionId) {
       const code = errorCodeOfWire(message.wireCode);
@@ -157,13 +160,16 @@ export class Handshakes {
     const { phase, result, handshake } = pending;
     if (phase !== "proof" || result === undefined || connectionIdOf(input) !== handshake.localConnectionId) {
       // It overtook the message before it, or that was lost: the peer sends it again when ours comes once more.
-      if (pipe.flow !== undefined) this.resend(pending);
+      if (pipe.flow !== undefined) this.resend(pending, now);
       else this.#fail(pending, "handshake_failed", "A package came before the handshake was over");
       return false;
     }
-    const session = this.#makeSession(pending, result, now);
-    if (session.handlePackage({ package: input, facts: pipe.facts }, now) !== 0) {
-      session.drop("crypto", now);
+    noteAnswered(pending, now);
+    const session = this.#unproven(pending, result, now);
+    const path = session.handlePackage({ package: input, facts: pipe.facts }, now);
+    if (path !== 0) {
+      // A datagram may be damaged, or not be the peer's: it is as if it had never come. RFC 9000 §5.2.
+      if (path === undefined && pipe.flow !== undefined) return false;
       this.#fail(pending, "handshake_failed", "The first package is not authentic");
       return false;
     }
@@ -172,10 +178,12 @@ export class Handshakes {
   }
 
   /** Sends the last message of a handshake once more; it may have been lost. */
-  resend(pending: Pending): void {
+  resend(pending: Pending, now: Instant): void {
     const { pipe } = pending;
     const isSent = pending.phase === "answer" || pending.phase === "proof";
-    if (isSent && pipe.lastMessage !== undefined) this.#pipes.send(pipe, pipe.lastMessage);
+    if (!isSent || pipe.lastMessage === undefined) return;
+    this.#pipes.send(pipe, pipe.lastMessage);
+    noteSent(pending, now, true);
   }
 
   /** The other side wants our address proved before it computes anything: once, and only before it answered. */
@@ -188,6 +196,7 @@ export class Handshakes {
     if (first?.type !== "handshake") return;
     pipe.token = token.slice();
     pipe.lastMessage = this.#pipes.sendClear(pipe, { ...first, token: pipe.token });
+    noteSent(pending, now, false);
     this.#resends.start(pipe.id, now);
   }
 
@@ -201,11 +210,11 @@ export class Handshakes {
     const pending = this.#agreements.get(connectionId);
     const result = pending?.result;
     if (pending === undefined || result === undefined) return false;
-    const session = this.#makeSession(pending, result, now);
+    const session = this.#unproven(pending, result, now);
     const path = session.handlePackage({ package: input, facts: pipe.facts }, now);
+    if (path === undefined && pipe.flow !== undefined) return false;
     if (path === undefined || path === 0) {
-      // The keys are spent, and an honest initiator does not send such a thing.
-      session.drop("crypto", now);
+      // An honest initiator does not send such a thing.
       if (pending.pipe.pending === pending) this.#fail(pending, "handshake_failed", "The proof is not authentic");
       else this.#discard(pending);
       return false;
@@ -248,7 +257,7 @@ export class Handshakes {
       if (pipe === undefined) break;
       const pending = this.#pipes.get(pipe)?.pending;
       if (pending?.phase !== "answer") this.#resends.stop(pipe);
-      else this.resend(pending);
+      else this.resend(pending, now);
     }
     for (;;) {
       const pending = this.#agreements.takeOverdue(now);
@@ -440,6 +449,7 @@ export class Handshakes {
       targetConnectionId: handshake.remoteConnectionId,
       noise,
     });
+    noteSent(pending, now, false);
     if (pipe.flow !== undefined) {
       pipe.lastMessage = sent;
       if (pending.isInitiator && step === 1) this.#resends.start(pipe.id, now);
@@ -487,14 +497,21 @@ export class Handshakes {
     this.#outcomes.push({ type: "failed", pending, code, detail: "" });
   }
 
+  /** Made once: packages that prove nothing may come in any number, and the secrets are wiped. */
+  #unproven(pending: Pending, result: HandshakeResult, now: Instant): Session {
+    pending.unproven ??= this.#makeSession(pending, result, now);
+    return pending.unproven;
+  }
+
   #makeSession(pending: Pending, result: HandshakeResult, now: Instant): Session {
+    const { facts } = pending.pipe;
     const session = new Session(
       {
         role: pending.isInitiator ? "initiator" : "responder",
         secrets: result.secrets,
         config: this.#config.session,
         remote: result.remote,
-        firstPath: { ...pending.pipe.facts, rttMs: now - pending.startedAt },
+        firstPath: pending.rttMs === undefined ? facts : { ...facts, rttMs: pending.rttMs },
         scratch: this.#scratch,
       },
       this.#env,
@@ -525,6 +542,7 @@ export class Handshakes {
   #discard(pending: Pending): void {
     pending.handshake.destroy();
     if (pending.result !== undefined) wipe(pending.result);
+    pending.unproven?.drop("crypto", pending.sentAt);
     this.#sessions.releaseConnectionId(pending.handshake.localConnectionId);
     this.#remove(pending);
   }
@@ -536,10 +554,14 @@ export class Handshakes {
       isInitiator: handshake.role === "initiator",
       dial,
       startedAt: now,
+      sentAt: now,
+      isRepeated: false,
+      rttMs: undefined,
       deadline,
       phase: "answer",
       remoteId: undefined,
       result: undefined,
+      unproven: undefined,
       session: undefined,
     };
     pipe.pending = pending;
@@ -556,6 +578,7 @@ export class Handshakes {
 
   #remove(pending: Pending): void {
     pending.pipe.pending = undefined;
+    pending.unproven = undefined;
     if (pending.pipe.flow !== undefined) this.#resends.stop(pending.pipe.id);
     this.#agreements.delete(pending);
     if (pending.session !== undefined) this.#byOwner.delete(pending.session);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Session } from "../connection/session.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { Instant } from "../machine.ts";
 import type { Dial } from "./dial.ts";
@@ -30,13 +31,38 @@ export interface Pending {
   readonly dial: Dial | undefined;
   readonly startedAt: Instant;
   readonly deadline: Instant;
+  /** When our last message left, and whether it was the same one once more. */
+  sentAt: Instant;
+  isRepeated: boolean;
+  /** What the answer said about the round trip; `undefined` before there was one. */
+  rttMs: number | undefined;
   phase: Phase;
   /** Who is there, as soon as it is known and both sides show a key. */
   remoteId: NodeId | undefined;
   /** The agreement, once the handshake is complete. */
   result: HandshakeResult | undefined;
+  /** The session that it will be, from the first package on that may be the proof. */
+  unproven: Session | undefined;
   /** The number that the owner knows it by while it decides. */
   session: SessionId | undefined;
+}
+
+/** Which copy is answered is not known: a path that is slower than this is probed a little early. */
+const REPEATED_RTT_MS_MIN = 100;
+
+/** Our message leaves, for the first time or once more. */
+export function noteSent(pending: Pending, now: Instant, isRepeated: boolean): void {
+  pending.sentAt = now;
+  pending.isRepeated = isRepeated;
+}
+
+/**
+ * An answer came. The pauses before a message was sent once more say nothing about the round trip, and a guess that held
+ * them would put off the first probes by seconds. RFC 6298 §3.
+ */
+export function noteAnswered(pending: Pending, now: Instant): void {
+  const passedMs = now - pending.sentAt;
+  pending.rttMs = pending.isRepeated ? Math.max(REPEATED_RTT_MS_MIN, passedMs) : passedMs;
 }
 
 /** Wipes what an agreement holds of secrets. */
