@@ -57,8 +57,8 @@ export function noteSent(pending: Pending, now: Instant, isRepeated: boolean): v
 }
 
 /**
- * An answer came. The pauses before a message was sent once more say nothing about the round trip, and a guess that held
- * them would put off the first probes by seconds. RFC 6298 §3.
+ * An answer came. The pauses before a message was sent once more say nothing about the round trip, and a guess that
+ * held them would put off the first probes by seconds. RFC 6298 §3.
  */
 export function noteAnswered(pending: Pending, now: Instant): void {
   const passedMs = now - pending.sentAt;
