@@ -105,6 +105,17 @@ export class DatagramRecovery implements PathRecovery {
     return this.#probesDue > 0;
   }
 
+  /** Probe timeouts since something was acknowledged. */
+  get timeouts(): number {
+    return this.#timeouts;
+  }
+
+  /** When the next probe timeout is, if anything is in flight. RFC 9002 §6.2.1. */
+  get probeAt(): Instant {
+    const backoff = 2 ** Math.min(this.#timeouts, BACKOFF_MAX);
+    return this.#lastSentAt + Math.min(PTO_MS_MAX, this.probeTimeoutMs * backoff);
+  }
+
   /** The probe timeout, without back-off. RFC 9002 §6.2.1. */
   get probeTimeoutMs(): number {
     const smoothed = this.#rtt.smoothedMs;
@@ -224,9 +235,14 @@ export class DatagramRecovery implements PathRecovery {
   isLost(sent: SentPackage): boolean {
     // The same sum as in `lossAt`: a difference may round to the other side, and the timer would never be over.
     const lossAt = sent.sentAt + this.#lossDelayMs;
-    if (sent.packageNumber <= this.largestAcked - PACKAGE_THRESHOLD || lossAt <= this.#lookAt) return true;
+    if (this.isOvertaken(sent) || lossAt <= this.#lookAt) return true;
     this.lossAt = lossAt;
     return false;
+  }
+
+  /** Whether so many later packages arrived that it must be lost. RFC 9002 §6.1.1. */
+  isOvertaken(sent: SentPackage): boolean {
+    return sent.packageNumber <= this.largestAcked - PACKAGE_THRESHOLD;
   }
 
   /** Something in between was acknowledged, or needs no acknowledgement. */
@@ -278,13 +294,13 @@ export class DatagramRecovery implements PathRecovery {
 
   pollTimeout(hasInFlight: boolean): Instant {
     const at = Math.min(this.lossAt, this.#pacedUntil, this.mtu.pollTimeout());
-    return hasInFlight ? Math.min(at, this.#probeAt) : at;
+    return hasInFlight ? Math.min(at, this.probeAt) : at;
   }
 
   /** Whether probes are due from now on. RFC 9002 §6.2. */
   onTimeout(hasInFlight: boolean, now: Instant): boolean {
     if (now >= this.#pacedUntil) this.#pacedUntil = NEVER;
-    if (!hasInFlight || now < this.#probeAt) return false;
+    if (!hasInFlight || now < this.probeAt) return false;
     this.#timeouts++;
     this.#probesDue = PROBES;
     // The next timeout counts from here, also when no probe can leave.
@@ -310,11 +326,6 @@ export class DatagramRecovery implements PathRecovery {
       packagesLost: this.packagesLost,
       spuriousLosses: this.spuriousLosses,
     };
-  }
-
-  get #probeAt(): Instant {
-    const backoff = 2 ** Math.min(this.#timeouts, BACKOFF_MAX);
-    return this.#lastSentAt + Math.min(PTO_MS_MAX, this.probeTimeoutMs * backoff);
   }
 
   #updatePacer(): void {

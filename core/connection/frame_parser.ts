@@ -132,8 +132,12 @@ function parseStream(type: number, reader: Reader, sink: FrameSink, streams: Str
   return isFin ? ACK_ELICITING | ACK_AT_ONCE : ACK_ELICITING;
 }
 
-/** RFC 9000 §19.3, with the path id in front and the delay in microseconds. */
-function parseAck(reader: Reader, ack: AckFrame): void {
+/**
+ * Reads an ACK frame after its type. RFC 9000 §19.3, with the path id in front and the delay in microseconds.
+ *
+ * @throws {ProtocolError} When it is not valid.
+ */
+export function parseAck(reader: Reader, ack: AckFrame): void {
   ack.path = reader.varint();
   let end = reader.varint() + 1;
   ack.delayMs = reader.varint() / 1000;

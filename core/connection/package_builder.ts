@@ -145,9 +145,7 @@ export class PackageBuilder {
   ): Bytes {
     this.#writer.reset(this.#scratch);
     encodeCloseFrame(this.#writer, close.wireCode, close.applicationCode, close.reason);
-    const bytes = this.#send.seal(path.id, path.nextPackageNumber, this.#writer.written, now);
-    path.onSent(bytes.length, undefined, now);
-    return bytes;
+    return this.#seal(path, undefined, now);
   }
 
   /** Builds a package of a size that may not get through. RFC 8899 §4.1. */
@@ -163,24 +161,29 @@ export class PackageBuilder {
 
   #seal(path: Path, content: PackageContent | undefined, now: Instant): Bytes {
     const packageNumber = path.nextPackageNumber;
-    const bytes = this.#send.seal(path.id, packageNumber, this.#writer.written, now);
-    if (content === undefined) {
-      path.onSent(bytes.length, undefined, now);
-      return bytes;
+    const plaintext = this.#writer.written;
+    const bytes = this.#send.seal(path.id, packageNumber, plaintext, now);
+    if (path.trace !== undefined) {
+      const isMtuProbe = content?.isMtuProbe === true;
+      path.trace.onSent(path, { bytes: bytes.length, plaintext, phase: this.#send.phase, isMtuProbe }, now);
     }
-    const { parts, controls, isMtuProbe } = content;
-    const sent: SentPackage = {
-      packageNumber,
-      sentAt: now,
-      bytes: bytes.length,
-      phase: this.#send.phase,
-      parts: parts.length > 0 ? parts : NO_PARTS,
-      controls: controls.length > 0 ? controls : NO_CONTROLS,
-      isMtuProbe,
-      isLost: false,
-      isRequeued: false,
-    };
-    path.onSent(bytes.length, sent, now);
+    if (content === undefined) path.onSent(bytes.length, undefined, now);
+    else {
+      const { parts, controls, isMtuProbe } = content;
+      const sent: SentPackage = {
+        packageNumber,
+        sentAt: now,
+        bytes: bytes.length,
+        phase: this.#send.phase,
+        parts: parts.length > 0 ? parts : NO_PARTS,
+        controls: controls.length > 0 ? controls : NO_CONTROLS,
+        isMtuProbe,
+        isLost: false,
+        isRequeued: false,
+      };
+      path.onSent(bytes.length, sent, now);
+    }
+    path.trace?.observe(path, now);
     return bytes;
   }
 

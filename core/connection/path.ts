@@ -19,6 +19,7 @@ import { RangeSet } from "./range_set.ts";
 import type { PathRecovery } from "./recovery.ts";
 import type { RttEstimator } from "./rtt.ts";
 import type { SentPackage } from "./sent_package.ts";
+import type { SessionTrace } from "./session_trace.ts";
 import type { PathFacts, PathId, PathStats } from "./session_types.ts";
 
 /** An acknowledgement waits at most this long for company. RFC 9000 §18.2 (max_ack_delay). */
@@ -51,6 +52,7 @@ export interface PathOptions {
   readonly recovery: PathRecovery;
   readonly datagrams: DatagramRecovery | undefined;
   readonly state: "opening" | "active";
+  readonly trace: SessionTrace | undefined;
 }
 
 /** A way to carry packages of a session. */
@@ -61,6 +63,8 @@ export class Path {
   /** Loss, congestion and size of packages, on a path of datagrams. */
   readonly datagrams: DatagramRecovery | undefined;
   readonly rtt: RttEstimator;
+  /** Who wants to know; nobody as a rule. */
+  readonly trace: SessionTrace | undefined;
   state: "opening" | "active" | "closed";
   isWritable = true;
   /** Whether its window and its pacer let a package go; as of the last look. */
@@ -100,6 +104,7 @@ export class Path {
     this.recovery = options.recovery;
     this.datagrams = options.datagrams;
     this.rtt = options.rtt;
+    this.trace = options.trace;
     this.state = options.state;
     this.lastReceivedAt = now;
   }
@@ -110,6 +115,10 @@ export class Path {
 
   get bytesInFlight(): number {
     return this.#inFlightBytes;
+  }
+
+  get packagesInFlight(): number {
+    return this.#inFlightPackages;
   }
 
   get hasInFlight(): boolean {
@@ -340,6 +349,7 @@ export class Path {
       this.#inFlightBytes -= sent.bytes;
       this.#inFlightPackages--;
       datagrams.noteLost(sent, now);
+      this.trace?.onLost(this, sent, datagrams.isOvertaken(sent) ? "reordering" : "time", now);
       this.#requeue(sent, sink);
     }
     datagrams.endLoss(this.#inFlightBytes, now);

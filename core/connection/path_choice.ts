@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Instant } from "../machine.ts";
 import type { PathKind, PathPolicy } from "./session_types.ts";
 
 /** What the choice looks at. */
@@ -46,6 +47,17 @@ export function choosePath<Candidate extends PathCandidate>(
   // A relay is no overflow of a direct path, and a doubted path no overflow of any.
   if (rank(open) !== rank(best)) return best;
   return policy === "aggregate" && isWorthWaiting(best, open, unsentBytes) ? best : open;
+}
+
+/** The path that nothing was heard on for longest. */
+export function quietestPath<Candidate extends { readonly lastReceivedAt: Instant }>(
+  paths: Iterable<Candidate>,
+): Candidate | undefined {
+  let quietest: Candidate | undefined;
+  for (const path of paths) {
+    if (quietest === undefined || path.lastReceivedAt < quietest.lastReceivedAt) quietest = path;
+  }
+  return quietest;
 }
 
 /**

@@ -10,6 +10,7 @@ import { DatagramRecovery } from "./datagram_recovery.ts";
 import { Path } from "./path.ts";
 import { ReliableRecovery } from "./recovery.ts";
 import { RttEstimator } from "./rtt.ts";
+import type { SessionTrace } from "./session_trace.ts";
 import type { PathFacts, PathId, SessionConfig } from "./session_types.ts";
 
 /** Reliable paths have no state of their own. */
@@ -24,10 +25,11 @@ export function makePath(
     readonly facts: PathFacts;
     readonly state: "opening" | "active";
     readonly config: SessionConfig;
+    readonly trace: SessionTrace | undefined;
   },
   now: Instant,
 ): Path {
-  const { id, facts, state, config } = options;
+  const { id, facts, state, config, trace } = options;
   const rtt = new RttEstimator();
   if (facts.kind === "datagrams" && facts.rttMs !== undefined) rtt.seed(facts.rttMs);
   const datagrams =
@@ -39,8 +41,8 @@ export function makePath(
           now,
         })
       : undefined;
-  return new Path(
-    { id, facts, state, rtt, datagrams, recovery: datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE) },
-    now,
-  );
+  const recovery = datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE);
+  const path = new Path({ id, facts, state, rtt, datagrams, recovery, trace }, now);
+  trace?.onPathAssigned(path, now);
+  return path;
 }

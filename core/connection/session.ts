@@ -35,12 +35,14 @@ import {
   SendProtection,
 } from "./package_protection.ts";
 import type { AckSink, Path } from "./path.ts";
-import { choosePath } from "./path_choice.ts";
+import { choosePath, quietestPath } from "./path_choice.ts";
 import { makePath } from "./path_factory.ts";
 import { PathNumbers } from "./path_numbers.ts";
+import { QuietTime } from "./quiet_time.ts";
 import type { SentPackage } from "./sent_package.ts";
 import type { CloseOptions, SessionOptions } from "./session_options.ts";
 import { type GonePaths, sessionStats } from "./session_stats.ts";
+import { SessionTrace } from "./session_trace.ts";
 import type {
   PathFacts,
   PathId,
@@ -56,6 +58,7 @@ import type {
   TransportParameters,
 } from "./session_types.ts";
 import { StreamTable } from "./stream_table.ts";
+import type { TraceDropReason } from "./trace.ts";
 
 /** A session that the peer closed lets the application read what had arrived for this long. PROTOCOL §6.5. */
 const LINGER_MS = 30_000;
@@ -89,8 +92,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   /** Set while a package is handled: frames come in by it. */
   #current: Path | undefined;
   #now: Instant;
-  #isKeepingAlive: boolean;
-  #lastActivityAt: Instant;
+  readonly #quiet: QuietTime;
+  readonly #trace: SessionTrace | undefined;
   #suspendedAt: Instant = NEVER;
   #resumeBy: Instant = NEVER;
   #nextPingToken = 1;
@@ -133,10 +136,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#pathNumbers = new PathNumbers(options.role);
     this.#pathsMax = Math.min(options.config.pathsMax, options.remote.pathsMax);
     this.#resumeWindowMs = Math.min(options.config.resumeWindowMs, options.remote.resumeWindowMs);
-    this.#isKeepingAlive = options.config.keepAliveMs > 0;
-    this.#lastActivityAt = now;
+    const idleTimeoutMs = Math.min(options.config.idleTimeoutMs, options.remote.idleTimeoutMs);
+    this.#quiet = new QuietTime({ keepAliveMs: options.config.keepAliveMs, idleTimeoutMs }, now);
     this.#idleBudget = new IdleBudget(now);
-    this.#paths.set(0, makePath({ id: 0, facts: options.firstPath, state: "active", config: options.config }, now));
+    this.#trace = options.trace && new SessionTrace({ ...options, open: options.trace }, now);
+    this.#addPath(0, options.firstPath, "active", now);
   }
 
   handleInput(input: SessionInput, now: Instant): void {
@@ -151,24 +155,24 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (this.#state !== "open") return undefined;
     const header = this.#header;
     if (!readProtectedHeader(input.package, header) || header.connectionId !== this.#localConnectionId) {
-      return this.#reject();
+      return this.#reject(input, "invalid", now);
     }
     let path = this.#paths.get(header.path);
-    if (path === undefined ? !this.#pathNumbers.mayPeerOpen(header.path) : path.isDuplicate(header.packageNumber)) {
-      return this.#reject();
+    const { packageNumber, phase } = header;
+    if (path === undefined ? !this.#pathNumbers.mayPeerOpen(header.path) : path.isDuplicate(packageNumber)) {
+      return this.#reject(input, path === undefined ? "pathRefused" : "duplicate", now);
     }
     const plaintext = this.#receive.open(input.package, header);
-    if (plaintext === undefined) return this.#reject();
-    const { packageNumber } = header;
+    if (plaintext === undefined) return this.#reject(input, "notAuthentic", now);
+    this.#now = this.#quiet.lastActivityAt = now;
     // THREATS t-C20: state for a path is made only after its first package proved authentic.
     path ??= this.#acceptPath(header.path, input.facts, now);
-    this.#now = now;
-    this.#lastActivityAt = now;
     this.#current = path;
+    const bytes = input.package.end - input.package.start;
+    this.#trace?.onReceived(path, { number: packageNumber, bytes, plaintext, phase }, now);
     try {
       this.#reader.reset(plaintext);
       const flags = parseFrames(this.#reader, this, this.#streams, this.#ack);
-      const bytes = input.package.end - input.package.start;
       path.onReceived(packageNumber, bytes, (flags & ACK_ELICITING) !== 0, (flags & ACK_AT_ONCE) !== 0, now);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -176,6 +180,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     } finally {
       this.#current = undefined;
     }
+    this.#trace?.observe(path, now);
     return path.id;
   }
 
@@ -187,7 +192,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       this.#end({ code: this.#resumeWindowMs === 0 ? "truncated" : "resume_timeout" }, false);
       return;
     }
-    if (now >= this.#idleAt()) {
+    if (now >= this.#quiet.endsAt(this.#suspendedAt !== NEVER)) {
       this.close({ code: "idle_timeout" }, now);
       return;
     }
@@ -196,10 +201,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
         this.#dropPath(path, "idle_timeout", now);
         continue;
       }
-      if (now >= this.#keepAliveAt(path)) path.controls.push({ type: "ping", token: 0 });
+      if (now >= this.#quiet.pingAt(path)) path.controls.push({ type: "ping", token: 0 });
       path.onTimeout(this, now);
       // What a silent path holds must not wait for its end when there is another way.
       if (path.isDoubted && choosePath(this.#paths.values())?.isDoubted === false) path.requeueInFlight(this);
+      this.#trace?.observe(path, now);
     }
   }
 
@@ -217,6 +223,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (path === undefined) return;
     path.facts = facts;
     path.datagrams?.reset(now);
+    this.#trace?.onPathAssigned(path, now);
     this.#challenge(path);
   }
 
@@ -232,9 +239,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   openPath(facts: PathFacts, now: Instant): PathId | undefined {
     if (this.#state !== "open" || this.#paths.size >= this.#pathsMax) return undefined;
     const id = this.#pathNumbers.take();
-    const path = makePath({ id, facts, state: "opening", config: this.#config }, now);
-    this.#challenge(path);
-    this.#paths.set(id, path);
+    this.#challenge(this.#addPath(id, facts, "opening", now));
     return id;
   }
 
@@ -304,8 +309,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   /** Whether PINGs keep an unused session alive. */
   setKeepAlive(isKeepingAlive: boolean, now: Instant): void {
-    this.#isKeepingAlive = isKeepingAlive && this.#config.keepAliveMs > 0;
-    this.#lastActivityAt = now;
+    this.#quiet.setKeepAlive(isKeepingAlive, now);
   }
 
   /** Ends the session and tells the peer on every path. What is not delivered is dropped. */
@@ -348,7 +352,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
         ? this.#builder.build(path, isBest ? this.#controls : undefined, now)
         : this.#builder.buildAck(path, now);
       if (bytes === undefined) continue;
-      this.#lastActivityAt = now;
+      this.#quiet.lastActivityAt = now;
       return { path: path.id, bytes };
     }
     return undefined;
@@ -361,11 +365,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   pollTimeout(): Instant {
     if (this.#state === "lingering") return this.#lingerUntil;
     if (this.#state !== "open") return NEVER;
-    let at = Math.min(this.#resumeBy, this.#idleAt());
+    let at = Math.min(this.#resumeBy, this.#quiet.endsAt(this.#suspendedAt !== NEVER));
     for (const path of this.#paths.values()) {
       // What cannot leave must not wake anybody up: the pipe tells when it takes more.
       if (path.isWritable) at = Math.min(at, path.ackDueAt);
-      at = Math.min(at, path.awaitingSince + this.#config.pathTimeoutMs, this.#keepAliveAt(path));
+      at = Math.min(at, path.awaitingSince + this.#config.pathTimeoutMs, this.#quiet.pingAt(path));
       if (path.isWritable) at = Math.min(at, path.pollTimeout());
     }
     return at;
@@ -475,6 +479,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       this.#end(this.#closing, true);
       return;
     }
+    this.#trace?.onClosed(code, applicationCode, true, this.#now);
     // What the peer was told to have arrived must reach the application although the session is over.
     this.#state = "lingering";
     this.#lingerUntil = this.#now + LINGER_MS;
@@ -506,22 +511,21 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   #acceptPath(id: PathId, facts: PathFacts, now: Instant): Path {
     this.#pathNumbers.onPeerOpened(id);
     // A peer that roams leaves paths behind that are dead without our knowing: the one silent for longest goes.
-    while (this.#paths.size >= this.#pathsMax) {
-      const paths = [...this.#paths.values()];
-      this.#dropPath(
-        paths.reduce((a, b) => (b.lastReceivedAt < a.lastReceivedAt ? b : a)),
-        "limit",
-        now,
-      );
-    }
-    const path = makePath({ id, facts, state: "active", config: this.#config }, now);
-    this.#paths.set(id, path);
+    while (this.#paths.size >= this.#pathsMax) this.#dropPath(quietestPath(this.#paths.values()) as Path, "limit", now);
+    const path = this.#addPath(id, facts, "active", now);
     this.#activate(path);
+    return path;
+  }
+
+  #addPath(id: PathId, facts: PathFacts, state: "opening" | "active", now: Instant): Path {
+    const path = makePath({ id, facts, state, config: this.#config, trace: this.#trace }, now);
+    this.#paths.set(id, path);
     return path;
   }
 
   #activate(path: Path): void {
     path.state = "active";
+    this.#trace?.onPathValidated(path, this.#now);
     this.#events.push({ type: "pathUp", path: path.id });
     if (this.#suspendedAt === NEVER) return;
     this.#suspendedAt = this.#resumeBy = NEVER;
@@ -536,6 +540,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   #removePath(path: Path, now: Instant): void {
     path.state = "closed";
+    this.#trace?.onPathAbandoned(path, now);
     this.#paths.delete(path.id);
     this.#closeOn.delete(path);
     this.#gone.bytesSent += path.bytesSent;
@@ -553,16 +558,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#events.push({ type: "suspended" });
   }
 
-  #keepAliveAt(path: Path): Instant {
-    if (!this.#isKeepingAlive || path.state !== "active" || path.hasInFlight || path.controls.length > 0) return NEVER;
-    return path.lastReceivedAt + this.#config.keepAliveMs;
-  }
-
-  #idleAt(): Instant {
-    if (this.#isKeepingAlive || this.#suspendedAt !== NEVER) return NEVER;
-    return this.#lastActivityAt + Math.min(this.#config.idleTimeoutMs, this.#remote.idleTimeoutMs);
-  }
-
   #queueControl(frame: ControlFrame): void {
     if (this.#state !== "open") return;
     this.#controls.push(frame);
@@ -572,14 +567,16 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     }
   }
 
-  #reject(): undefined {
+  #reject(input: SessionInput, reason: TraceDropReason, now: Instant): undefined {
     this.#packagesRejected++;
+    this.#trace?.onDropped(input.package.end - input.package.start, reason, now);
     return undefined;
   }
 
   #end(options: CloseOptions, isRemote: boolean): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#trace?.onClosed(options.code, options.applicationCode, isRemote, this.#now);
     this.#paths.clear();
     this.#closeOn.clear();
     this.#controls.length = 0;

@@ -6,6 +6,7 @@
 
 import type { ErrorCode } from "../error.ts";
 import type { PathFacts, Role, SessionConfig, SessionSecrets, TransportParameters } from "./session_types.ts";
+import type { TraceOpener } from "./trace.ts";
 
 /** What makes a session. */
 export interface SessionOptions {
@@ -18,6 +19,8 @@ export interface SessionOptions {
   readonly firstPath: PathFacts;
   /** 64 KiB to build packages in; may be shared by sessions that are polled one after another. */
   readonly scratch?: Uint8Array;
+  /** Where what happens is told, where somebody wants to know. */
+  readonly trace?: TraceOpener | undefined;
 }
 
 /** Ends a session on this side. */
