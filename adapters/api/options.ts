@@ -48,8 +48,7 @@ export function resolveLimits(options: NodeOptions, runtimeName: string): Limits
   if (runtimeName === "browser") limits.sessionsMax = BROWSER_SESSIONS_MAX;
   for (const [name, value] of Object.entries(options.limits ?? {})) {
     if (!(name in DEFAULT_LIMITS)) throw new TypeError(`Cannot create node as there is no limit '${name}'`);
-    checkNumber(`limits.${name}`, value, 1, Number.MAX_SAFE_INTEGER);
-    if (!Number.isInteger(value)) fail(`limits.${name}`, "be a whole number", value);
+    checkWhole(`limits.${name}`, value, 1, Number.MAX_SAFE_INTEGER);
     limits[name] = value;
   }
   return limits as unknown as Limits;
@@ -72,8 +71,8 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
   checkNumber("idleTimeoutMs", idleTimeoutMs, 1_000, 3_600_000);
   checkNumber("resumeWindowMs", resumeWindowMs, 0, 3_600_000);
   const { wanted, policy, congestion, datagramBytesMax } = options.paths ?? {};
-  checkNumber("paths.wanted", wanted, 1, DEFAULT_SESSION_CONFIG.pathsMax);
-  checkNumber("paths.datagramBytesMax", datagramBytesMax, 548, 65_000);
+  checkWhole("paths.wanted", wanted, 1, DEFAULT_SESSION_CONFIG.pathsMax);
+  checkWhole("paths.datagramBytesMax", datagramBytesMax, 548, 65_000);
   checkChoice("paths.policy", policy, PATH_POLICIES);
   checkChoice("paths.congestion", congestion, CONGESTION_NAMES);
   return {
@@ -123,6 +122,11 @@ function checkChoice(name: string, value: string | undefined, choices: readonly 
 function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
   if (value === undefined || (Number.isFinite(value) && value >= least && value <= most)) return;
   throw new RangeError(`Cannot create node as '${name}' must be from ${least} to ${most}: current value is ${value}`);
+}
+
+function checkWhole(name: string, value: number | undefined, least: number, most: number): void {
+  checkNumber(name, value, least, most);
+  if (value !== undefined && !Number.isInteger(value)) fail(name, "be a whole number", value);
 }
 
 function checkBytes(name: string, value: Uint8Array | undefined, least: number, most: number): void {

@@ -42,43 +42,49 @@ export interface PathFacts {
   readonly rttMs?: number;
 }
 
-/** Limits and times of one session. Every field has a default in `core/connection/session_defaults.ts`. */
+/**
+ * Limits and times of one session. The defaults are those of `DEFAULT_SESSION_CONFIG` in
+ * `core/connection/session_defaults.ts`, where each number has its reason.
+ */
 export interface SessionConfig {
-  /** Bytes that the peer may have outstanding on one stream. */
+  /** Bytes that the peer may have outstanding on one stream. 4 MiB. */
   readonly streamWindowBytes: number;
-  /** Bytes that the peer may have outstanding on all streams together. */
+  /** Bytes that the peer may have outstanding on all streams together. 16 MiB. */
   readonly sessionWindowBytes: number;
-  /** Streams of each direction that the peer may have open at once. */
+  /** Streams of each direction that the peer may have open at once. 1,024. */
   readonly streamsMax: number;
-  /** Bytes that may wait or be unacknowledged on one of our streams before `write` takes no more. */
+  /** Bytes that may wait or be unacknowledged on one of our streams before `write` takes no more. 4 MiB. */
   readonly sendBufferBytes: number;
-  /** Datagrams that wait to be read; the oldest is dropped first. */
+  /** Datagrams that wait to be sent; the oldest is dropped first. 256. */
   readonly datagramsMax: number;
-  /** Bytes of the largest datagram taken. */
+  /** Bytes of the largest datagram taken. 32 KiB. */
   readonly datagramBytesMax: number;
-  /** Nothing heard on any path for this long closes a path; `keepAliveMs` prevents it. */
+  /**
+   * Milliseconds without a package in either direction after which a session that is not kept alive ends with
+   * `idle_timeout`; the smaller number of both sides holds. 30,000.
+   */
   readonly idleTimeoutMs: number;
-  /** A PING after this much silence; 0 turns it off. */
+  /** Milliseconds of silence on a path after which a PING goes out; 0 for never. 10,000. */
   readonly keepAliveMs: number;
-  /** A path that answered nothing for this long after something was sent on it is dead. */
+  /** Milliseconds without any answer to what was sent on a path after which it is dead. 10,000. */
   readonly pathTimeoutMs: number;
-  /** Bytes of the largest datagram that paths of datagrams may try. */
+  /** Bytes of the largest datagram that paths of datagrams may try. 1,452. */
   readonly datagramPathBytesMax: number;
-  /** What finds out how much a path of datagrams carries. */
+  /** What finds out how much a path of datagrams carries. `cubic`. */
   readonly congestion: CongestionName;
-  /** How data is spread over several paths. */
+  /** How data is spread over several paths. `best`. */
   readonly pathPolicy: PathPolicy;
-  /** How long a session lives without any path. */
+  /** Milliseconds that a session lives without any path; the smaller number of both sides holds. 60,000. */
   readonly resumeWindowMs: number;
-  /** Paths at once. */
+  /** Paths at once; the smaller number of both sides holds. 8. */
   readonly pathsMax: number;
-  /** Direct paths that the side which dialled keeps up, as far as it has addresses. */
+  /** Direct paths that the side which dialled keeps up, as far as it has addresses. 1. */
   readonly pathsWanted: number;
-  /** Rekey after this many bytes, packages or milliseconds under one key. THREATS t-A9. */
+  /** Rekey after this many bytes, packages or milliseconds under one key. 1 GiB, 2^20 and 1 h. THREATS t-A9. */
   readonly rekeyBytes: number;
   readonly rekeyPackages: number;
   readonly rekeyMs: number;
-  /** Control frames waiting to be sent; more is a peer that makes us answer without reading. THREATS t-C8. */
+  /** Control frames waiting to be sent; more is a peer that makes us answer without reading. 1,024. THREATS t-C8. */
   readonly controlFramesMax: number;
 }
 
@@ -167,26 +173,35 @@ export type ReadResult =
   | { readonly type: "reset"; readonly applicationCode: number }
   | undefined;
 
-/** Figures of one path. */
+/** Figures of one path, from this end. A path that is gone is not among them any more. */
 export interface PathStats {
+  /** Its number in the session: even ones were opened by the side that dialled. */
   readonly path: PathId;
+  /** TCP (`bytes`), WebSocket (`messages`), UDP (`datagrams`), or a circuit over a relay. */
   readonly kind: PathKind;
+  /** The other end, as `udp://host:port` or `relay:<short id>`. */
   readonly remote: string;
+  /** `opening` until the other end has proved that it gets what is sent. */
   readonly state: "opening" | "active" | "closed";
-  /** Smoothed round-trip time; `undefined` before the first sample. RFC 9002 §5.3. */
+  /** Smoothed round-trip time in milliseconds; `undefined` before the first sample. RFC 9002 §5.3. */
   readonly rttMs: number | undefined;
+  /** Its mean deviation in milliseconds. RFC 9002 §5.3. */
   readonly rttVarianceMs: number | undefined;
+  /** Bytes of packages, headers and tags included. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly packagesSent: number;
   readonly packagesReceived: number;
+  /** Bytes sent and neither acknowledged nor given up. */
   readonly bytesInFlight: number;
-  /** Only of a path of datagrams. */
+  /** Bytes of the largest package that is known to get through. This and what follows: only of a path of datagrams. */
   readonly packageBytesMax?: number;
   readonly congestion?: CongestionName;
+  /** Bytes that may be in flight. */
   readonly windowBytes?: number;
   /** 0 as long as nothing is known of the path. */
   readonly pacingBytesPerMs?: number;
+  /** Packages that were given up, those that tried a size included. */
   readonly packagesLost?: number;
   /** Packages that were given up and had arrived. */
   readonly spuriousLosses?: number;
@@ -200,17 +215,21 @@ export type DatagramPathStats = Required<
   >
 >;
 
-/** Figures of a session. */
+/** Figures of a session, from this end. */
 export interface SessionStats {
   readonly cipher: CipherName;
+  /** Those that are there now. */
   readonly paths: readonly PathStats[];
   readonly streamsOpen: number;
+  /** Bytes of packages on all paths, those that are gone included. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly datagramsSent: number;
   readonly datagramsReceived: number;
+  /** Datagrams of this end that were dropped before they left: too many waited, or the path carries none as large. */
   readonly datagramsDropped: number;
+  /** Times that this end changed its key. */
   readonly rekeys: number;
-  /** Packages that could not be authenticated. */
+  /** Packages that could not be authenticated, came twice or were not allowed. */
   readonly packagesRejected: number;
 }

@@ -45,9 +45,13 @@ export interface DhKeyPair {
   readonly secretKey: Bytes;
 }
 
-/** Synchronous cryptographic primitives. Each is from an audited library or the host itself. */
+/**
+ * Synchronous cryptographic primitives. Each is from an audited library or the host itself, but for one: in Node, Deno,
+ * Bun and browsers ChaCha20-Poly1305 is WebAssembly built from source of our own, which nobody has audited.
+ * docs/dependencies.md says why, and what holds it.
+ */
 export interface CryptoProvider {
-  /** A short name for `stats()` and bug reports, such as `noble` or `node`. */
+  /** A short name for `stats()` and bug reports: `node`, `deno`, `bun`, `browser` or `noble`. */
   readonly name: string;
   /** The ciphers worth offering on this host, best first; always holds `chacha20-poly1305`. */
   readonly ciphers: readonly CipherName[];

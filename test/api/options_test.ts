@@ -1,0 +1,53 @@
+/**
+ * Options that cannot be meant are refused at once, by name; none of them reaches a machine, where it would end the
+ * node.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NodeOptions } from "../../adapters/api/types.ts";
+import { createNode } from "./runtime_under_test.ts";
+
+const WRONG: Readonly<Record<string, NodeOptions>> = {
+  "paths.wanted": { paths: { wanted: 1.5 } },
+  "paths.wanted ": { paths: { wanted: 9 } },
+  "paths.datagramBytesMax": { paths: { datagramBytesMax: 1200.5 } },
+  "paths.datagramBytesMax ": { paths: { datagramBytesMax: 547 } },
+  "paths.datagramBytesMax  ": { paths: { datagramBytesMax: Number.NaN } },
+  "paths.policy": { paths: { policy: "fastest" as "best" } },
+  "paths.congestion": { paths: { congestion: "vegas" as "cubic" } },
+  keepAliveMs: { keepAliveMs: -1 },
+  idleTimeoutMs: { idleTimeoutMs: 999 },
+  resumeWindowMs: { resumeWindowMs: Number.POSITIVE_INFINITY },
+  "limits.sessionsMax": { limits: { sessionsMax: 0.5 } },
+  "limits.requestsMax": { limits: { requestsMax: 1.5 } },
+  name: { name: "No" },
+  about: { about: "x".repeat(129) },
+  token: { token: new Uint8Array(65) },
+  initMessage: { initMessage: new Uint8Array(201) },
+  identity: { identity: new Uint8Array(31) },
+};
+
+for (const [name, options] of Object.entries(WRONG)) {
+  test(`options: ${name.trim()} that cannot be meant is a RangeError (${JSON.stringify(options).slice(0, 40)})`, async () => {
+    await assert.rejects(createNode(options), (error: Error) => {
+      assert.ok(error instanceof RangeError, String(error));
+      assert.ok(error.message.includes(name.trim()), error.message);
+      return true;
+    });
+  });
+}
+
+test("options: the largest and the smallest datagrams that may be tried make a node that is reached over UDP", async () => {
+  for (const datagramBytesMax of [548, 65_000]) {
+    const server = await createNode({ listen: ["udp://127.0.0.1:0"], paths: { datagramBytesMax } });
+    const client = await createNode({ paths: { datagramBytesMax } });
+    server.respond("echo", (value) => value);
+    const peer = await client.connect(server.ticket());
+    assert.equal(await peer.request("echo", 7), 7);
+    await client.close();
+    await server.close();
+  }
+});
