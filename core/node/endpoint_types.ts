@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { PathKind, SessionConfig, SessionEvent } from "../connection/session_types.ts";
+import type { PathKind, Role, SessionConfig, SessionEvent } from "../connection/session_types.ts";
+import type { TraceSink } from "../connection/trace.ts";
 import type { Identity, NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import type { Bytes } from "../machine.ts";
@@ -57,6 +58,20 @@ export interface EndpointConfig {
   readonly limits: EndpointLimits;
   /** Whether the owner decides about each incoming session; otherwise all are taken but those of banned nodes. */
   readonly isAcceptManual?: boolean;
+  /** Asked for each session, once the peer proved to hold its keys; see `core/connection/trace.ts`. */
+  readonly trace?: ((session: TracedSession) => TraceSink | undefined) | undefined;
+}
+
+/** A session that may be traced. */
+export interface TracedSession {
+  /** Which side of the handshake this end was. */
+  readonly role: Role;
+  /** The peer, unless it shows no key. */
+  readonly remoteId: NodeId | undefined;
+  /** The number by which the peer's packages name the session here. */
+  readonly connectionId: number;
+  /** The other end of its first path for people, as `udp://host:port`. */
+  readonly remote: string;
 }
 
 /** What happened to flows of datagrams. */

@@ -505,14 +505,18 @@ export class Handshakes {
 
   #makeSession(pending: Pending, result: HandshakeResult, now: Instant): Session {
     const { facts } = pending.pipe;
+    const { trace } = this.#config;
+    const role = pending.isInitiator ? "initiator" : "responder";
+    const { localConnectionId: connectionId } = result.secrets;
     const session = new Session(
       {
-        role: pending.isInitiator ? "initiator" : "responder",
+        role,
         secrets: result.secrets,
         config: this.#config.session,
         remote: result.remote,
         firstPath: pending.rttMs === undefined ? facts : { ...facts, rttMs: pending.rttMs },
         scratch: this.#scratch,
+        trace: trace && (() => trace({ role, remoteId: pending.remoteId, connectionId, remote: facts.remote })),
       },
       this.#env,
       now,
