@@ -34,7 +34,7 @@ test("command: help, an unknown command, a missing argument and a bad setting ha
     [["send", folder.join("none.iso")], 1, /file_missing/],
   ] as const) {
     await using program = viaduct(folder, args);
-    assert.equal(await program.ended, code, program.output);
+    assert.equal(await program.exit(), code, program.output);
     assert.match(program.output, pattern);
   }
 });
@@ -44,14 +44,14 @@ test("command: the key is made once, only for its owner; one that others can rea
   const ids: string[] = [];
   for (let round = 0; round < 2; round++) {
     await using program = viaduct(folder, ["id", "--json"]);
-    await program.ended;
+    await program.exit();
     ids.push(JSON.parse(program.output).id);
   }
   assert.equal(ids[0], ids[1]);
   assert.equal(statSync(folder.join("home/key")).mode & 0o777, 0o600);
   writeFileSync(folder.join("open"), readFileSync(folder.join("home/key")), { mode: 0o644 });
   await using refused = viaduct(folder, ["id", "--key", folder.join("open")]);
-  assert.equal(await refused.ended, 1);
+  assert.equal(await refused.exit(), 1);
   assert.match(refused.output, /chmod 600/);
   assert.match(refused.output, /key_file/);
 });
@@ -80,10 +80,10 @@ test("command: a file goes through a relay; the sender is killed half way and re
   await receiver.until(/interrupted/);
   await using again = send();
   await receiver.until(/Trying again/);
-  assert.equal(await receiver.ended, 0, receiver.output.slice(-1000));
+  assert.equal(await receiver.exit(), 0, receiver.output.slice(-1000));
   assert.match(receiver.output, /"resumedBytes":[1-9]/);
   assert.equal(hashOf(folder.join("received/big.iso")), hashOf(folder.join("big.iso")));
-  assert.equal(await again.ended, 0, again.output);
+  assert.equal(await again.exit(), 0, again.output);
 });
 
 test("command: a local port is reached from the other side", async () => {
@@ -99,6 +99,7 @@ test("command: a local port is reached from the other side", async () => {
   const received: Buffer[] = [];
   await new Promise<void>((resolve, reject) => {
     const socket = connect({ port: local, host: "127.0.0.1" });
+    socket.setTimeout(30_000, () => socket.destroy(new Error(`Nothing came for 30 s: ${reach.output}`)));
     socket.on("data", (bytes) => received.push(bytes));
     socket.on("end", resolve);
     socket.on("error", reject);
@@ -136,6 +137,6 @@ test("command: chat carries lines both ways, ping tells path and time", async ()
   one.child.stdin?.write("hello two\n");
   await two.until(/one: hello two/);
   await using ping = viaduct(folder, ["ping", ticket, "--count", "2", "--json", "--key", folder.join("c")]);
-  assert.equal(await ping.ended, 0, ping.output);
+  assert.equal(await ping.exit(), 0, ping.output);
   assert.equal(ping.output.match(/"rttMs"/g)?.length, 2);
 });

@@ -22,7 +22,7 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
 for (const [name, expected] of Object.entries(EXPECTED)) {
   test(`example: ${name}`, async () => {
     await using program = new Program(`examples/${name}.ts`, []);
-    assert.equal(await program.ended, 0, program.output);
+    assert.equal(await program.exit(), 0, program.output);
     assert.match(program.output, expected);
   });
 }
@@ -33,6 +33,6 @@ test("example: the code of the README", async () => {
   assert.ok(code);
   assert.ok(code.split("\n").length <= 40);
   await using program = new Program("test/node_only/evaluate.ts", [code.replace('"viaduct"', '"./mod.ts"')]);
-  assert.equal(await program.ended, 0, program.output);
+  assert.equal(await program.exit(), 0, program.output);
   assert.match(program.output, /^42\nover the viaduct\n\w{56} \{ any: 'MessagePack value' \}\n$/);
 });

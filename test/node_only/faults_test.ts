@@ -52,7 +52,7 @@ async function checkDiskFull(folder: Folder, source: string, out: string): Promi
   const { sender, ticket } = await startSender(folder, source);
   await using serving = sender;
   await using receiver = receive(folder, ticket, out);
-  assert.equal(await receiver.ended, 1, receiver.output);
+  assert.equal(await receiver.exit(), 1, receiver.output);
   assert.match(receiver.output, /"error":"disk_full"/);
   assert.match(receiver.output, /The disk is full: free some space and start again/);
   assert.doesNotMatch(receiver.output, /Trying again/);
@@ -62,8 +62,8 @@ async function checkDiskFull(folder: Folder, source: string, out: string): Promi
   assert.equal(serving.child.exitCode, null);
   mkdirSync(folder.join("later"));
   await using again = receive(folder, ticket, folder.join("later"));
-  assert.equal(await again.ended, 0, again.output);
-  assert.equal(await serving.ended, 0, serving.output);
+  assert.equal(await again.exit(), 0, again.output);
+  assert.equal(await serving.exit(), 0, serving.output);
 }
 
 test("faults: a receiver whose disk is full says so, and the sender stays", async (t: TestContext) => {
@@ -96,9 +96,9 @@ test("faults: a file that vanishes half way ends both sides, each with a reason"
   await using receiver = receive(folder, ticket, folder.join("out"));
   await receiver.until(/"bytes":[1-9]\d{6,}/);
   unlinkSync(path);
-  assert.equal(await serving.ended, 1, serving.output);
+  assert.equal(await serving.exit(), 1, serving.output);
   assert.match(serving.output, /"error":"file_missing"/);
-  assert.equal(await receiver.ended, 1, receiver.output);
+  assert.equal(await receiver.exit(), 1, receiver.output);
   assert.match(receiver.output, /"error":"refused"/);
   assert.match(receiver.output, /does not exist or vanished/);
   assert.ok(!existsSync(folder.join("out/big.iso")), "What is not whole must not have the file's name");
@@ -113,9 +113,9 @@ test("faults: a file that is written to half way ends both sides, each with a re
   await using receiver = receive(folder, ticket, folder.join("out"));
   await receiver.until(/"bytes":[1-9]\d{6,}/);
   truncateSync(path, 10);
-  assert.equal(await serving.ended, 1, serving.output);
+  assert.equal(await serving.exit(), 1, serving.output);
   assert.match(serving.output, /"error":"file_changed"/);
-  assert.equal(await receiver.ended, 1, receiver.output);
+  assert.equal(await receiver.exit(), 1, receiver.output);
   assert.match(receiver.output, /changed during the transfer/);
 });
 
@@ -126,7 +126,7 @@ test("faults: a key file that is no key, a directory, or below a file is refused
   mkdirSync(folder.join("directory"), { mode: 0o700 });
   for (const name of ["text", "long", "directory", "text/key"]) {
     await using program = viaduct(folder, ["id", "--key", folder.join(name)]);
-    assert.equal(await program.ended, 1, program.output);
+    assert.equal(await program.exit(), 1, program.output);
     assert.match(program.output, /key_file/);
     assert.ok(program.output.includes(folder.join(name)), "The message names the file");
     assert.doesNotMatch(program.output, /\n\s+at /, "A stack is no message");

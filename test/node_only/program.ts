@@ -18,7 +18,7 @@ const TIMEOUT_MS = 60_000;
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess;
   output = "";
-  readonly ended: Promise<number | null>;
+  readonly #ended: Promise<number | null>;
 
   constructor(entry: string, args: readonly string[], env: Record<string, string> = {}) {
     this.child = spawn(process.execPath, ["--import", "tsx", join(ROOT, entry), ...args], {
@@ -31,7 +31,7 @@ export class Program implements AsyncDisposable {
         this.output += text;
       });
     }
-    this.ended = new Promise((resolve) => this.child.on("close", (code) => resolve(code)));
+    this.#ended = new Promise((resolve) => this.child.on("close", (code) => resolve(code)));
   }
 
   /** Waits until the output matches, and returns the match. */
@@ -47,13 +47,26 @@ export class Program implements AsyncDisposable {
     }
   }
 
+  /** Waits for its end, and returns its exit code. */
+  async exit(): Promise<number | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`It never ended:\n${this.output.slice(-4000)}`)), TIMEOUT_MS);
+    });
+    try {
+      return await Promise.race([this.#ended, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   kill(signal: NodeJS.Signals = "SIGKILL"): void {
     this.child.kill(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
-    await this.ended;
+    await this.#ended;
   }
 }
 
