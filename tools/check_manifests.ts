@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { problemsOfErrorPages } from "./error_pages.ts";
 import { problemsOfLimitsPage } from "./limits_page.ts";
 
 type Json = { readonly [key: string]: Json } | string;
@@ -82,7 +83,7 @@ for (const name of names(exportsMap)) {
 for (const lock of ["package-lock.json", "test/runtimes/package-lock.json"]) {
   expect(!readFileSync(join(root, lock), "utf8").includes('"resolved"'), `${lock} records where packages came from`);
 }
-problems.push(...problemsOfLimitsPage(root));
+problems.push(...problemsOfLimitsPage(root), ...problemsOfErrorPages(root));
 
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length > 0 ? 1 : 0;

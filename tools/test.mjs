@@ -48,6 +48,7 @@ const steps = [
   check("tidy", node, [...tsx, "tools/tidy.ts"]),
   check("manifests", node, [...tsx, "tools/check_manifests.ts"]),
   check("wasm", node, ["tools/build_wasm.mjs", "--check"]),
+  check("api", node, [...tsx, "tools/api_page.ts"]),
   check("links", node, [...tsx, "tools/check_links.ts"]),
   check("build", bin("tsdown"), []),
   check("bundle", node, [...tsx, "tools/check_bundle.ts"]),
@@ -68,7 +69,7 @@ if (values.list === true) {
   process.exit(0);
 }
 const only = values.only?.split(",");
-const QUICK = /^(types|style|tidy|manifests|wasm|links|suite:this)/;
+const QUICK = /^(types|style|tidy|manifests|wasm|api|links|suite:this)/;
 for (const step of steps) {
   if (only !== undefined && !only.some((name) => step.name === name || step.name.startsWith(`${name}:`))) continue;
   if (values.quick === true && !QUICK.test(step.name)) continue;

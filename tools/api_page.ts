@@ -1,0 +1,191 @@
+/**
+ * `docs/api.md`: every export of every entry point of the package, with what its doc comment says and where it stands.
+ *
+ *   --write   writes the page; without it, the page is compared with the source
+ *
+ * Of the main entry point, which is what programs hold, the members of its interfaces are there as well.
+ *
+ * @module
+ */
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+
+/** An export of an entry point. */
+interface Export {
+  readonly name: string;
+  readonly kind: string;
+  /** Its doc comment as one line. */
+  readonly text: string;
+  /** Its file, relative to the project's folder. */
+  readonly file: string;
+  readonly symbol: ts.Symbol;
+}
+
+interface Entry {
+  readonly path: string;
+  readonly exports: ReadonlyMap<string, Export>;
+}
+
+const root: string = join(dirname(fileURLToPath(import.meta.url)), "..");
+const page: string = join(root, "docs", "api.md");
+const RUNTIMES = ["node", "deno", "bun", "browser"];
+const OTHERS: Readonly<Record<string, string>> = {
+  protocols: "The protocols of the command and of the demo, for nodes of your own.",
+  sim: "A network in virtual time, for tests of your own.",
+  core: "The state machines and codecs without any runtime, for tests, tools and adapters. It follows the protocol.",
+};
+
+const program: ts.Program = ts.createProgram(
+  [...RUNTIMES.map((name) => `adapters/${name}/mod.ts`), ...Object.keys(OTHERS).map((name) => `${name}/mod.ts`)].map(
+    (path) => join(root, path),
+  ),
+  {
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    lib: ["lib.es2023.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.esnext.disposable.d.ts"],
+    types: ["node"],
+    strict: true,
+    allowImportingTsExtensions: true,
+    noEmit: true,
+  },
+);
+const checker: ts.TypeChecker = program.getTypeChecker();
+const problems: string[] = [];
+const text: string = pageText();
+
+if (process.argv.includes("--write")) writeFileSync(page, text);
+else compare(readFileSync(page, "utf8"));
+for (const problem of problems) process.stdout.write(`${problem}\n`);
+process.exitCode = problems.length > 0 ? 1 : 0;
+
+function compare(found: string): void {
+  const wanted = text.split("\n");
+  const there = found.split("\n");
+  for (const line of wanted) if (!there.includes(line)) problems.push(`docs/api.md lacks: ${line.slice(0, 100)}`);
+  for (const line of there)
+    if (!wanted.includes(line)) problems.push(`docs/api.md has, wrongly: ${line.slice(0, 100)}`);
+  if (problems.length === 0 && found !== text) problems.push("docs/api.md has its lines in another order");
+  if (problems.length > 0) problems.push("`npm run api` writes the page anew");
+}
+
+function pageText(): string {
+  const runtimes = RUNTIMES.map((name) => entry(`adapters/${name}/mod.ts`));
+  const [first] = runtimes as [Entry];
+  const isShared = ({ name }: Export): boolean => runtimes.filter(({ exports }) => exports.has(name)).length > 1;
+  const shared = [...first.exports.values()].filter(isShared);
+  const own = runtimes.flatMap(({ exports }) => [...exports.values()].filter((one) => !isShared(one)));
+  const withMembers = shared.filter((one) => membersOf(one).length > 0);
+  const isEverywhere = ({ name }: Export): boolean => runtimes.every(({ exports }) => exports.has(name));
+  const lines = [
+    "# Every export",
+    "",
+    "Written from the doc comments by `npm run api`, and held against them by a test. The [guide](guide.md) is the way",
+    "through; units, defaults and errors are in the comments at the source.",
+    "",
+    "## `viaduct`",
+    "",
+    "The package picks the adapter of the runtime that imports it. `viaduct/node`, `viaduct/deno`, `viaduct/bun` and",
+    "`viaduct/browser` each name one.",
+    "",
+    ...table(shared, withMembers, (one) => (isEverywhere(one) ? "" : " Not in browsers.")),
+    "",
+    "And one of each runtime's own:",
+    "",
+    ...table(own),
+    ...withMembers.flatMap((one) => section(one)),
+  ];
+  for (const [name, about] of Object.entries(OTHERS)) {
+    lines.push("", `## \`viaduct/${name}\``, "", about, "", ...table([...entry(`${name}/mod.ts`).exports.values()]));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function entry(path: string): Entry {
+  const source = program.getSourceFile(join(root, path));
+  const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
+  if (module === undefined) throw new Error(`${path} is no module`);
+  const found = checker.getExportsOfModule(module).map((symbol) => exportOf(symbol));
+  const exports = new Map(found.sort(byName).map((one) => [one.name, one]));
+  return { path, exports };
+}
+
+function byName(left: { readonly name: string }, right: { readonly name: string }): number {
+  return left.name < right.name ? -1 : 1;
+}
+
+function exportOf(alias: ts.Symbol): Export {
+  const symbol = alias.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(alias) : alias;
+  const declaration = symbol.declarations?.[0];
+  if (declaration === undefined) throw new Error(`${alias.name} is declared nowhere`);
+  const file = relative(root, declaration.getSourceFile().fileName).replaceAll("\\", "/");
+  const comment = commentOf(symbol);
+  if (comment === "") problems.push(`${file}: ${alias.name} is exported and has no doc comment`);
+  return { name: alias.name, kind: kindOf(symbol), text: comment, file, symbol };
+}
+
+function kindOf({ flags }: ts.Symbol): string {
+  if (flags & ts.SymbolFlags.Class) return "class";
+  if (flags & ts.SymbolFlags.Function) return "function";
+  if (flags & ts.SymbolFlags.Interface) return "interface";
+  return flags & ts.SymbolFlags.TypeAlias ? "type" : "constant";
+}
+
+function commentOf(symbol: ts.Symbol): string {
+  return ts.displayPartsToString(symbol.getDocumentationComment(checker)).replace(/\s+/g, " ").trim();
+}
+
+function table(exports: readonly Export[], linked: readonly Export[] = [], more?: (one: Export) => string): string[] {
+  return [
+    "| export | is | what it is | source |",
+    "| ------ | -- | ---------- | ------ |",
+    ...exports.map((one) => {
+      const name = linked.includes(one) ? `[\`${one.name}\`](#${one.name.toLowerCase()})` : `\`${one.name}\``;
+      const about = cell(firstSentence(one.text) + (more?.(one) ?? ""));
+      return `| ${name} | ${one.kind} | ${about} | [${one.file}](../${one.file}) |`;
+    }),
+  ];
+}
+
+/** The interface's section: each member with its whole comment. */
+function section(one: Export): string[] {
+  const rows = membersOf(one).map((member) => `| \`${signature(member)}\` | ${cell(commentOf(member))} |`);
+  const parents = heritageOf(one);
+  const also =
+    parents.length > 0 ? ` It has everything of ${parents.map((name) => `\`${name}\``).join(", ")} too.` : "";
+  return ["", `### \`${one.name}\``, "", `${one.text}${also}`, "", "| member | what it is |", "| -- | -- |", ...rows];
+}
+
+function signature(member: ts.Symbol): string {
+  const declaration = member.declarations?.[0];
+  if (declaration === undefined || !ts.isMethodSignature(declaration)) return member.name;
+  const parameters = declaration.parameters.map((one) => `${one.name.getText()}${one.questionToken ? "?" : ""}`);
+  return `${declaration.name.getText()}(${parameters.join(", ")})`;
+}
+
+function heritageOf({ symbol }: Export): string[] {
+  return (symbol.declarations ?? []).flatMap((declaration) =>
+    ts.isInterfaceDeclaration(declaration)
+      ? (declaration.heritageClauses ?? []).flatMap(({ types }) => types.map((type) => type.getText()))
+      : [],
+  );
+}
+
+function membersOf({ symbol, kind }: Export): ts.Symbol[] {
+  if (kind !== "interface") return [];
+  const wanted = ts.SymbolFlags.Property | ts.SymbolFlags.Method;
+  return [...(symbol.members?.values() ?? [])].filter(({ flags }) => flags & wanted);
+}
+
+/** What follows until the first sentence ends: at a full stop before a capital, a quote or a bracket. */
+function firstSentence(comment: string): string {
+  return /^(.*?[.!?])(?= [A-Z`[(]|$)/.exec(comment)?.[1] ?? comment;
+}
+
+function cell(content: string): string {
+  return content.replaceAll("|", "\\|");
+}
