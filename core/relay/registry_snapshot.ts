@@ -15,11 +15,18 @@ import type { Bytes, Environment } from "../machine.ts";
 import { Reader } from "../wire/reader.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
 import { Writer } from "../wire/writer.ts";
+import type { UseCount } from "./use_counts.ts";
 
-const MAGIC: Uint8Array = encodeUtf8("viaduct relay names 1\n");
+const MAGIC: Uint8Array = encodeUtf8("viaduct relay names 2\n");
+/** What earlier releases wrote: names without owners, and no uses. */
+const MAGIC_1: Uint8Array = encodeUtf8("viaduct relay names 1\n");
 const CHECK_BYTES = 4;
 const DIGEST_BYTES = 32;
 const NAME_BYTES_MAX = 32;
+const OWNER_BYTES_MAX = 192;
+
+const FLAG_RESTING = 1;
+const FLAG_BEARER = 2;
 
 /** A name as it is stored. */
 export interface SavedName {
@@ -32,12 +39,17 @@ export interface SavedName {
   readonly isResting: boolean;
   /** For how long, at the time of the snapshot. */
   readonly leftMs: number;
+  /** Whom it belongs to beyond its holder: a token's id, never the token; empty for nobody. */
+  readonly owner: string;
+  readonly isBearer: boolean;
 }
 
 /** All names of a relay. */
 export interface Snapshot {
   readonly savedAtUnixMs: number;
   readonly names: readonly SavedName[];
+  /** How often tokens were used that may be used only so often. */
+  readonly uses: readonly UseCount[];
 }
 
 /** Encodes a snapshot. */
@@ -46,12 +58,19 @@ export function encodeSnapshot(snapshot: Snapshot, env: Pick<Environment, "check
   writer.bytes(MAGIC);
   writer.varint(snapshot.savedAtUnixMs);
   writer.varint(snapshot.names.length);
-  for (const { name, digest, id, isResting, leftMs } of snapshot.names) {
+  for (const { name, digest, id, isResting, isBearer, leftMs, owner } of snapshot.names) {
     writer.string(name);
     writer.bytes(hexToBytes(digest));
     writer.string(id);
-    writer.u8(isResting ? 1 : 0);
+    writer.u8((isResting ? FLAG_RESTING : 0) | (isBearer ? FLAG_BEARER : 0));
     writer.varint(Math.ceil(leftMs));
+    writer.string(owner);
+  }
+  writer.varint(snapshot.uses.length);
+  for (const { owner, count, untilUnixMs } of snapshot.uses) {
+    writer.string(owner);
+    writer.varint(count);
+    writer.varint(untilUnixMs);
   }
   writer.u32(env.checksum(writer.written));
   return writer.finish();
@@ -60,7 +79,8 @@ export function encodeSnapshot(snapshot: Snapshot, env: Pick<Environment, "check
 /** Decodes a snapshot, or returns `undefined` when it is none. */
 export function decodeSnapshot(bytes: Uint8Array, env: Pick<Environment, "checksum">): Snapshot | undefined {
   const end = bytes.length - CHECK_BYTES;
-  if (end < MAGIC.length || !MAGIC.every((byte, index) => byte === bytes[index])) return undefined;
+  const isFirst = end >= MAGIC_1.length && MAGIC_1.every((byte, index) => byte === bytes[index]);
+  if (end < MAGIC.length || !(isFirst || MAGIC.every((byte, index) => byte === bytes[index]))) return undefined;
   const reader = new Reader();
   reader.reset(bytes, end);
   if (reader.u32() !== env.checksum(bytes.subarray(0, end))) return undefined;
@@ -70,15 +90,21 @@ export function decodeSnapshot(bytes: Uint8Array, env: Pick<Environment, "checks
     const count = reader.varint();
     const names: SavedName[] = [];
     for (let index = 0; index < count; index++) {
-      names.push({
-        name: reader.string(NAME_BYTES_MAX),
-        digest: bytesToHex(reader.bytes(DIGEST_BYTES)),
-        id: reader.string(NODE_ID_LENGTH),
-        isResting: reader.u8() !== 0,
-        leftMs: reader.varint(),
-      });
+      const name = reader.string(NAME_BYTES_MAX);
+      const digest = bytesToHex(reader.bytes(DIGEST_BYTES));
+      const id = reader.string(NODE_ID_LENGTH);
+      const flags = reader.u8();
+      const leftMs = reader.varint();
+      const owner = isFirst ? "" : reader.string(OWNER_BYTES_MAX);
+      const isResting = (flags & FLAG_RESTING) !== 0;
+      names.push({ name, digest, id, isResting, leftMs, owner, isBearer: (flags & FLAG_BEARER) !== 0 });
     }
-    return reader.isAtEnd ? { savedAtUnixMs, names } : undefined;
+    const uses: UseCount[] = [];
+    const usesCount = isFirst ? 0 : reader.varint();
+    for (let index = 0; index < usesCount; index++) {
+      uses.push({ owner: reader.string(OWNER_BYTES_MAX), count: reader.varint(), untilUnixMs: reader.varint() });
+    }
+    return reader.isAtEnd ? { savedAtUnixMs, names, uses } : undefined;
   } catch (error) {
     if (error instanceof ProtocolError) return undefined;
     throw error;

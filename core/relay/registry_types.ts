@@ -6,7 +6,8 @@
 
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import type { Bytes } from "../machine.ts";
+import type { Bytes, Instant } from "../machine.ts";
+import type { AdmissionDecision } from "./admission_policy.ts";
 
 /** Whom a client is treated as: one that showed nothing, or one with a token of the operator. */
 export type ClientClass = "anonymous" | "token";
@@ -57,8 +58,25 @@ export interface RegistrationRequest {
   readonly name: string;
   /** As it came; empty for none. */
   readonly token: Uint8Array;
+  /** A token that an operator signed, as it came; left out or empty for none. */
+  readonly admission?: Uint8Array;
   /** What counts as its address: see `addressGroup`. */
   readonly group: string;
+}
+
+/** What a registry needs around it. */
+export interface RegistryHost {
+  /** Whether somebody is let in; `isListed` when the token is one of the config's. */
+  readonly admit: (
+    request: {
+      readonly id: NodeId;
+      readonly group: string;
+      readonly admission: Uint8Array;
+      readonly isListed: boolean;
+    },
+    now: Instant,
+  ) => AdmissionDecision;
+  readonly unixMsOf: (now: Instant) => number;
 }
 
 /** What came of a request. */
@@ -72,6 +90,10 @@ export type RegistrationOutcome =
       readonly leaseMs: number;
       /** Who had the name until now, if that is another node which still holds it. */
       readonly evicted: NodeId | undefined;
+      /** Whom the name belongs to, beyond its holder; `undefined` for an anonymous client. */
+      readonly owner: string | undefined;
+      /** What let the client in. */
+      readonly admission: Extract<AdmissionDecision, { type: "granted" }>;
     }
   | { readonly type: "refused"; readonly code: ErrorCode; readonly retryAfterMs: number };
 

@@ -34,6 +34,11 @@ export function canonicalName(asked: string): string | undefined {
   return NAME.test(asked) ? asked.toLowerCase() : undefined;
 }
 
+/** Whether a name is of the form that random names have. */
+export function isRandomName(name: string): boolean {
+  return /^[a-z2-7]{13}$/.test(name);
+}
+
 /** A name for a node that asked for none, from `RANDOM_NAME_BYTES` random bytes. */
 export function randomName(random: Uint8Array): string {
   return encodeBase32(random);
