@@ -69,11 +69,14 @@ export class DatagramRecovery implements PathRecovery {
   #lookAt: Instant = 0;
   #lossCount = 0;
   #lossLast: SentPackage | undefined;
+  #firstLost = 0;
   #smallestLost = 0;
   #runStart: Instant = NEVER;
   #longestRunMs = 0;
 
-  // The last loss event, in case it was none.
+  // The losses that the controller took for one, in case they were none: since when, from which package on, how many.
+  #eventAt: Instant = Number.NEGATIVE_INFINITY;
+  #eventFirst = 0;
   #eventCount = 0;
   #eventSpurious = 0;
 
@@ -210,10 +213,15 @@ export class DatagramRecovery implements PathRecovery {
 
   #onSpurious(sent: SentPackage, now: Instant): void {
     this.spuriousLosses++;
-    if (sent.isMtuProbe) this.mtu.onProbeAcked(sent.packageNumber, now);
-    if (sent.isMtuProbe || ++this.#eventSpurious < this.#eventCount || this.#eventCount === 0) return;
+    if (sent.isMtuProbe) {
+      this.mtu.onProbeAcked(sent.packageNumber, now);
+      this.controller.setPackageBytes(this.mtu.packageBytesMax);
+      return;
+    }
+    if (this.#eventCount === 0 || sent.packageNumber < this.#eventFirst) return;
+    if (++this.#eventSpurious < this.#eventCount) return;
     // RFC 9438 §4.9: all that the last event called lost has arrived.
-    this.#eventCount = this.#eventSpurious = 0;
+    this.#forgetEvent();
     this.controller.onSpuriousLoss(now);
   }
 
@@ -257,7 +265,7 @@ export class DatagramRecovery implements PathRecovery {
       return;
     }
     this.#smallestLost = Math.min(this.#smallestLost, sent.bytes);
-    this.#lossCount++;
+    if (this.#lossCount++ === 0) this.#firstLost = sent.packageNumber;
     this.#lostBytes += sent.bytes;
     this.#lossLast = sent;
     if (sent.sentAt < this.#firstSampleAt) return; // RFC 9002 §7.6.2.
@@ -268,8 +276,13 @@ export class DatagramRecovery implements PathRecovery {
   endLoss(bytesInFlight: number, now: Instant): void {
     const last = this.#lossLast;
     if (last === undefined) return;
-    this.#eventCount = this.#lossCount;
-    this.#eventSpurious = 0;
+    // RFC 9002 §7.3.2: what left before the window was reduced belongs to the same event.
+    if (last.sentAt > this.#eventAt) {
+      this.#forgetEvent();
+      this.#eventAt = now;
+      this.#eventFirst = this.#firstLost;
+    }
+    this.#eventCount += this.#lossCount;
     if (this.mtu.onLossEvent(this.#smallestLost, now)) this.controller.setPackageBytes(this.mtu.packageBytesMax);
     this.controller.onLost({
       bytes: this.#lostBytes,
@@ -280,6 +293,7 @@ export class DatagramRecovery implements PathRecovery {
       now,
     });
     if (this.#longestRunMs > this.probeTimeoutMs * PERSISTENT_CONGESTION_THRESHOLD) {
+      this.#forgetEvent();
       this.controller.onPersistentCongestion(now);
     }
     this.#updatePacer();
@@ -311,6 +325,9 @@ export class DatagramRecovery implements PathRecovery {
   /** The other end has another address: what is known of the way there is void. RFC 9000 §9.4. */
   reset(now: Instant): void {
     this.controller.reset(now);
+    this.#forgetEvent();
+    this.#rtt.restart();
+    this.#firstSampleAt = NEVER;
     this.mtu.reset(now);
     this.controller.setPackageBytes(this.mtu.packageBytesMax);
     this.#timeouts = 0;
@@ -326,6 +343,11 @@ export class DatagramRecovery implements PathRecovery {
       packagesLost: this.packagesLost,
       spuriousLosses: this.spuriousLosses,
     };
+  }
+
+  #forgetEvent(): void {
+    this.#eventAt = Number.NEGATIVE_INFINITY;
+    this.#eventCount = this.#eventSpurious = 0;
   }
 
   #updatePacer(): void {

@@ -37,6 +37,11 @@ export class RttEstimator {
     this.#isGuess = true;
   }
 
+  /** The way is another one: what was measured is a guess from here on. RFC 9000 §9.4. */
+  restart(): void {
+    this.#isGuess = this.#smoothedMs !== undefined;
+  }
+
   /** Takes a sample: the time since sending and the delay that the peer says it added. RFC 9002 §5.3. */
   onSample(sampleMs: number, ackDelayMs: number): void {
     this.#latestMs = sampleMs;

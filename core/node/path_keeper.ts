@@ -129,6 +129,9 @@ export class PathKeeper {
   /** Whether a session has addresses and fewer direct paths than it should. */
   #isWanting(entry: SessionEntry): boolean {
     if (!entry.session.isActive || entry.resume.addresses.length === 0) return false;
+    // A package on a second path that overtakes those of the first would make the peer give the first one up: it means
+    // that who dialled came back on another pipe. PROTOCOL §3.6; RFC 9000 §9 forbids a move before that, too.
+    if (!entry.isConfirmed) return false;
     const wanted = Math.max(this.#wanted, entry.pathsWanted);
     let direct = 0;
     for (const id of entry.pipes.values()) if (this.#pipes.get(id)?.facts.kind !== "relay") direct++;

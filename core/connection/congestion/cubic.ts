@@ -164,7 +164,9 @@ export class Cubic implements CongestionController {
     // RFC 9438 §4.3: once as large as before the loss, as fast as Reno.
     const alpha = this.#estimatePackages >= this.#maxPackages ? 1 : ALPHA;
     this.#estimatePackages += (alpha * ackedPackages) / windowPackages;
-    if (cubic < this.#estimatePackages) this.#set(this.#estimatePackages * this.#packageBytes);
+    // Where the round trip has fallen, the curve looks less far ahead; an acknowledgement takes nothing away for that.
+    const estimateBytes = this.#estimatePackages * this.#packageBytes;
+    if (cubic < this.#estimatePackages) this.#set(Math.max(this.windowBytes, estimateBytes));
     else this.#set(this.windowBytes + ((target - windowPackages) / windowPackages) * ackedBytes);
   }
 

@@ -13,7 +13,8 @@ const CSS_ROUNDS = 5;
 
 /** Rounds of one slow start. */
 export class HyStart {
-  #windowEnd = 0;
+  /** The number that ends the round; none before the first acknowledgement. */
+  #windowEnd = -1;
   #lastRoundMin = Number.POSITIVE_INFINITY;
   #roundMin = Number.POSITIVE_INFINITY;
   #samples = 0;
@@ -23,7 +24,7 @@ export class HyStart {
 
   /** Starts over, as slow start does. */
   reset(): void {
-    this.#windowEnd = 0;
+    this.#windowEnd = -1;
     this.#lastRoundMin = this.#roundMin = this.#cssBaseline = Number.POSITIVE_INFINITY;
     this.#samples = this.#cssRounds = 0;
     this.#isConservative = false;
@@ -36,6 +37,8 @@ export class HyStart {
 
   /** Takes an acknowledgement; `true` when slow start is over. `nextPackage` is the number that will be sent next. */
   onAcked(latestRttMs: number, largestAcked: number, nextPackage: number): boolean {
+    // The first round is all that left before its first acknowledgement: alone, that would be no measure for the rest.
+    if (this.#windowEnd < 0) this.#windowEnd = nextPackage;
     this.#roundMin = Math.min(this.#roundMin, latestRttMs);
     this.#samples++;
     if (this.#samples >= RTT_SAMPLES) {

@@ -62,6 +62,7 @@ export class NewReno implements CongestionController {
   onPersistentCongestion(): void {
     this.windowBytes = 2 * this.#packageBytes;
     this.#recoveryStart = Number.NEGATIVE_INFINITY;
+    this.#undo = undefined;
   }
 
   onSpuriousLoss(): void {
@@ -74,9 +75,9 @@ export class NewReno implements CongestionController {
 
   setPackageBytes(bytes: number): void {
     if (bytes === this.#packageBytes) return;
-    if (this.slowStartThreshold === Number.POSITIVE_INFINITY) {
-      this.windowBytes = Math.max(this.windowBytes, initialWindow(bytes));
-    }
+    const least = this.slowStartThreshold === Number.POSITIVE_INFINITY ? initialWindow(bytes) : 2 * bytes;
+    // A window below one package would never let anything leave again. RFC 9002 §7.2.
+    this.windowBytes = Math.max(this.windowBytes, least);
     this.#packageBytes = bytes;
   }
 
@@ -85,5 +86,8 @@ export class NewReno implements CongestionController {
     this.slowStartThreshold = Number.POSITIVE_INFINITY;
     this.pacingBytesPerMs = 0;
     this.#recoveryStart = Number.NEGATIVE_INFINITY;
+    this.#avoidance = 0;
+    // What the old way lost says nothing of the new one's window.
+    this.#undo = undefined;
   }
 }

@@ -91,3 +91,22 @@ test("datagram handshake: what was lost is no part of the first idea of the roun
     assert.ok(guess !== undefined && guess <= 100, `${guess}`);
   }
 });
+
+test("datagram handshake: a second path that is faster does not take the place of the first one", () => {
+  const session = { pathsWanted: 2, pathPolicy: "aggregate" } as const;
+  for (const delayMs of [1, 15, 40]) {
+    const pair = datagramPair(4, environmentOf, { link: INTEROP_LINK, session });
+    const { network, client, server } = pair;
+    for (const [from, to] of [UP, DOWN]) network.datagrams.link(`${from}.b`, `${to}.b`).setOptions({ delayMs });
+    assert.ok(connectPair(pair, 10_000, ["udp://server:1", "udp://server.b:1"]));
+    network.run(300);
+    for (const { endpoint, session: id, events, name } of [client, server]) {
+      const paths = endpoint
+        .session(id as number)
+        ?.stats()
+        .paths.filter(({ state }) => state === "active");
+      assert.equal(paths?.length, 2, `${name}, ${delayMs} ms`);
+      assert.ok(!events.some(({ type }) => type === "pathDown"), `${name}, ${delayMs} ms`);
+    }
+  }
+});
