@@ -7,6 +7,7 @@
 import { Session } from "../../../core/connection/session.ts";
 import { DEFAULT_SESSION_CONFIG, transportParametersOf } from "../../../core/connection/session_defaults.ts";
 import type { PathId, PathKind, SessionConfig, SessionEvent } from "../../../core/connection/session_types.ts";
+import type { TraceOpener } from "../../../core/connection/trace.ts";
 import type { Environment } from "../../../core/machine.ts";
 import { decodePackage } from "../../../core/wire/package.ts";
 import { testEnvironment } from "../test_environment.ts";
@@ -35,13 +36,23 @@ export class SessionPair {
   now = 1_000;
   packages = 0;
 
-  constructor(options: { seed?: number; config?: Partial<SessionConfig>; rightConfig?: Partial<SessionConfig> } = {}) {
+  constructor(
+    options: {
+      seed?: number;
+      config?: Partial<SessionConfig>;
+      rightConfig?: Partial<SessionConfig>;
+      kind?: PathKind;
+      leftTrace?: TraceOpener;
+      rightTrace?: TraceOpener;
+    } = {},
+  ) {
     this.env = testEnvironment(options.seed ?? 1);
     const config = { ...DEFAULT_SESSION_CONFIG, ...options.config };
     const rightConfig = { ...DEFAULT_SESSION_CONFIG, ...options.config, ...options.rightConfig };
     const one = new Uint8Array(32).fill(1);
     const two = new Uint8Array(32).fill(2);
-    const firstPath = { kind: "bytes", remote: "test" } as const;
+    const kind = options.kind ?? "bytes";
+    const firstPath = { kind, remote: "test" } as const;
     this.left = end(
       "left",
       new Session(
@@ -57,6 +68,7 @@ export class SessionPair {
           config,
           remote: transportParametersOf(rightConfig),
           firstPath,
+          trace: options.leftTrace,
         },
         this.env,
         this.now,
@@ -77,12 +89,13 @@ export class SessionPair {
           config: rightConfig,
           remote: transportParametersOf(config),
           firstPath,
+          trace: options.rightTrace,
         },
         this.env,
         this.now,
       ),
     );
-    this.pipes.push({ kind: "bytes", path: { left: 0, right: 0 }, isCut: false, underWay: [] });
+    this.pipes.push({ kind, path: { left: 0, right: 0 }, isCut: false, underWay: [] });
   }
 
   other(name: "left" | "right"): End {
