@@ -11,11 +11,10 @@ import type { RelayHandle, RelayOptions } from "./adapters/api/create_relay.ts";
 import type { CreateNode, Node, NodeOptions } from "./adapters/api/types.ts";
 import { ViaductError } from "./core/error.ts";
 
-export type { RelayHandle, RelayOptions } from "./adapters/api/create_relay.ts";
 export { DEFAULT_LIMITS } from "./adapters/api/options.ts";
-export type { StateStore } from "./adapters/api/relay_state.ts";
+export type * from "./adapters/api/relay_types.ts";
 export type * from "./adapters/api/types.ts";
-export { ERRORS, type ErrorCode, ViaductError } from "./core/error.ts";
+export { ERRORS, type ErrorCode, ViaductError, type ViaductErrorOptions } from "./core/error.ts";
 
 interface EntryPoint {
   readonly createNode: CreateNode;

@@ -32,12 +32,16 @@ interface Entry {
 
 const root: string = join(dirname(fileURLToPath(import.meta.url)), "..");
 const page: string = join(root, "docs", "api.md");
+const TYPE_LENGTH_MAX = 48;
 const RUNTIMES = ["node", "deno", "bun", "browser"];
 const OTHERS: Readonly<Record<string, string>> = {
   protocols: "The protocols of the command and of the demo, for nodes of your own.",
   sim: "A network in virtual time, for tests of your own.",
   core: "The state machines and codecs without any runtime, for tests, tools and adapters. It follows the protocol.",
 };
+
+/** Types that the entry points mention and a program has no business with. */
+const INTERNAL = ["ErrorFacts", "ExtensionBuilder", "Runtime"];
 
 const program: ts.Program = ts.createProgram(
   [...RUNTIMES.map((name) => `adapters/${name}/mod.ts`), ...Object.keys(OTHERS).map((name) => `${name}/mod.ts`)].map(
@@ -76,6 +80,7 @@ function compare(found: string): void {
 function pageText(): string {
   const runtimes = RUNTIMES.map((name) => entry(`adapters/${name}/mod.ts`));
   const [first] = runtimes as [Entry];
+  for (const one of runtimes) checkMentions(one);
   const isShared = ({ name }: Export): boolean => runtimes.filter(({ exports }) => exports.has(name)).length > 1;
   const shared = [...first.exports.values()].filter(isShared);
   const own = runtimes.flatMap(({ exports }) => [...exports.values()].filter((one) => !isShared(one)));
@@ -153,18 +158,24 @@ function table(exports: readonly Export[], linked: readonly Export[] = [], more?
 
 /** The interface's section: each member with its whole comment. */
 function section(one: Export): string[] {
-  const rows = membersOf(one).map((member) => `| \`${signature(member)}\` | ${cell(commentOf(member))} |`);
+  const rows = membersOf(one).map((member) => `| \`${cell(signature(member))}\` | ${cell(commentOf(member))} |`);
   const parents = heritageOf(one);
   const also =
     parents.length > 0 ? ` It has everything of ${parents.map((name) => `\`${name}\``).join(", ")} too.` : "";
   return ["", `### \`${one.name}\``, "", `${one.text}${also}`, "", "| member | what it is |", "| -- | -- |", ...rows];
 }
 
+/** A method with its parameters; a property with its type, where that is short enough to help. */
 function signature(member: ts.Symbol): string {
   const declaration = member.declarations?.[0];
-  if (declaration === undefined || !ts.isMethodSignature(declaration)) return member.name;
-  const parameters = declaration.parameters.map((one) => `${one.name.getText()}${one.questionToken ? "?" : ""}`);
-  return `${declaration.name.getText()}(${parameters.join(", ")})`;
+  if (declaration !== undefined && ts.isMethodSignature(declaration)) {
+    const parameters = declaration.parameters.map((one) => `${one.name.getText()}${one.questionToken ? "?" : ""}`);
+    return `${declaration.name.getText()}(${parameters.join(", ")})`;
+  }
+  if (declaration === undefined || !ts.isPropertySignature(declaration)) return member.name;
+  const type = declaration.type?.getText() ?? "";
+  const name = `${member.name}${declaration.questionToken ? "?" : ""}`;
+  return type === "" || type.length > TYPE_LENGTH_MAX || type.includes("\n") ? name : `${name}: ${type}`;
 }
 
 function heritageOf({ symbol }: Export): string[] {
@@ -188,4 +199,25 @@ function firstSentence(comment: string): string {
 
 function cell(content: string): string {
   return content.replaceAll("|", "\\|");
+}
+
+/** A type that exports mention is exported too, or a program could not name it. Bodies of functions do not count. */
+function checkMentions({ path, exports }: Entry): void {
+  for (const one of exports.values()) {
+    const visit = (node: ts.Node): void => {
+      if (ts.isBlock(node) || (ts.isPropertyDeclaration(node) && ts.isPrivateIdentifier(node.name))) return;
+      const found = ts.isTypeReferenceNode(node) ? checker.getSymbolAtLocation(node.typeName) : undefined;
+      if (found !== undefined) mention(found);
+      ts.forEachChild(node, visit);
+    };
+    const mention = (found: ts.Symbol): void => {
+      const symbol = found.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(found) : found;
+      if (symbol.flags & ts.SymbolFlags.TypeParameter || INTERNAL.includes(symbol.name) || exports.has(symbol.name))
+        return;
+      const file = symbol.declarations?.[0]?.getSourceFile().fileName ?? "";
+      if (!file.startsWith(root) || file.includes("node_modules")) return;
+      problems.push(`${path}: ${one.name} mentions ${symbol.name}, which is not exported`);
+    };
+    for (const declaration of one.symbol.declarations ?? []) visit(declaration);
+  }
 }

@@ -12,6 +12,18 @@ import type { CongestionName, PathPolicy, SessionStats } from "../../core/connec
 import type { ErrorCode } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 
+// What the types below mention, so that a program can name it.
+export type {
+  CongestionName,
+  PathId,
+  PathKind,
+  PathPolicy,
+  PathStats,
+  SessionStats,
+} from "../../core/connection/session_types.ts";
+export type { CipherName } from "../../core/crypto/provider.ts";
+export type { Bytes } from "../../core/machine.ts";
+
 /** A node's id: its Ed25519 public key as 56 characters of lower-case base32 with a checksum. */
 export type NodeId = string;
 
@@ -254,6 +266,7 @@ export interface NodeStats {
   readonly handshakes: number;
   /** Bytes of packages of all sessions, those that are over included. */
   readonly bytesSent: number;
+  /** The same of those that came. */
   readonly bytesReceived: number;
   /** Packages and connections turned away before authentication, by cause. */
   readonly dropped: Readonly<Record<string, number>>;

@@ -8,7 +8,7 @@ import { createNodeOn } from "../api/create_node.ts";
 import type { Node, NodeOptions } from "../api/types.ts";
 import { browserRuntime } from "./runtime.ts";
 
-export { ERRORS, type ErrorCode, ViaductError } from "../../core/error.ts";
+export { ERRORS, type ErrorCode, ViaductError, type ViaductErrorOptions } from "../../core/error.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
 export type * from "../api/types.ts";
 export { browserRuntime } from "./runtime.ts";

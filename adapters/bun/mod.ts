@@ -10,10 +10,9 @@ import type { Node, NodeOptions } from "../api/types.ts";
 import { stateFile } from "../node/state_file.ts";
 import { bunRuntime } from "./runtime.ts";
 
-export { ERRORS, type ErrorCode, ViaductError } from "../../core/error.ts";
-export type { RelayHandle, RelayOptions } from "../api/create_relay.ts";
+export { ERRORS, type ErrorCode, ViaductError, type ViaductErrorOptions } from "../../core/error.ts";
 export { DEFAULT_LIMITS } from "../api/options.ts";
-export type { StateStore } from "../api/relay_state.ts";
+export type * from "../api/relay_types.ts";
 export type * from "../api/types.ts";
 export { bunRuntime } from "./runtime.ts";
 
