@@ -1,6 +1,6 @@
 /**
- * The pages that list the error codes against `core/error.ts`: the guide says of each code what happened and what to
- * do, in the order of the source; the protocol has each with its number.
+ * The pages that list the error codes against `core/error.ts`: `docs/errors.md` says of each code what happened and
+ * what to do, in the order of the source; the protocol has each with its number.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { ERRORS } from "../core/error.ts";
 /** What is wrong with the pages. */
 export function problemsOfErrorPages(root: string): string[] {
   const codes = Object.keys(ERRORS);
-  const guide = sectionOf(readFileSync(join(root, "docs", "guide.md"), "utf8"), "Errors");
+  const errors = readFileSync(join(root, "docs", "errors.md"), "utf8");
   const protocol = sectionOf(readFileSync(join(root, "docs", "protocol.md"), "utf8"), "9 Error codes");
   const numbers = Object.entries(ERRORS).map(([code, { wire }]) => `0x${wire.toString(16).padStart(2, "0")} ${code}`);
   return [
-    ...differences("docs/guide.md, Errors", codes, [...guide.matchAll(/^\| `(\w+)` +\| \S.* \| \S.* \|$/gm)], 1),
+    ...differences("docs/errors.md", codes, [...errors.matchAll(/^\| `(\w+)` +\| \S.* \| \S.* \|$/gm)], 1),
     ...differences(
       "docs/protocol.md, §9",
       numbers,
