@@ -7,7 +7,7 @@
  * @module
  */
 
-import { ViaductError } from "../core/error.ts";
+import { ERRORS, ViaductError } from "../core/error.ts";
 import type { Machine } from "../core/machine.ts";
 import { NEVER } from "../core/machine.ts";
 import type { EndpointInput, EndpointOutput, PipeId, PipeOutput } from "../core/node/endpoint_types.ts";
@@ -309,7 +309,10 @@ export class Driver<Event> {
   #onDialFailed(id: PipeId, error: unknown): void {
     if (!this.#dialling.delete(id)) return; // Given up.
     const code = error instanceof ViaductError ? error.code : "dial_failed";
-    const detail = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
+    // The sentence of the code comes once, in front of all addresses.
+    const sentence = `${ERRORS[code].message}: `;
+    const detail = text.startsWith(sentence) ? text.slice(sentence.length) : text;
     this.#input({ type: "pipeFailed", pipe: id, code, detail });
   }
 

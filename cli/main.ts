@@ -47,7 +47,7 @@ const SHARED_OPTIONS = {
 
 const SHARED_HELP = `Options of every command; each can also be set in the environment or in a JSON file, the flag wins:
   -r, --relay RELAY     register with a relay: a ticket or an address     VIADUCT_RELAY     "relays"
-  -l, --listen ADDRESS  listen, such as tcp://0.0.0.0:0 or ws://…         VIADUCT_LISTEN    "listen"
+  -l, --listen ADDRESS  listen, such as tcp://0.0.0.0:0, udp://…, ws://…  VIADUCT_LISTEN    "listen"
   -k, --key FILE        the key file, made when missing                   VIADUCT_KEY       "key"
       --anonymous       a fresh key in memory
   -n, --name NAME       the name to ask relays for                        VIADUCT_NAME      "name"
