@@ -27,6 +27,8 @@ interface Export {
 
 interface Entry {
   readonly path: string;
+  /** What its source says of itself, as one line. */
+  readonly about: string;
   readonly exports: ReadonlyMap<string, Export>;
 }
 
@@ -34,19 +36,14 @@ const root: string = join(dirname(fileURLToPath(import.meta.url)), "..");
 const page: string = join(root, "docs", "api.md");
 const TYPE_LENGTH_MAX = 48;
 const RUNTIMES = ["node", "deno", "bun", "browser"];
-const OTHERS: Readonly<Record<string, string>> = {
-  protocols: "The protocols of the command and of the demo, for nodes of your own.",
-  sim: "A network in virtual time, for tests of your own.",
-  core: "The state machines and codecs without any runtime, for tests, tools and adapters. It follows the protocol.",
-};
+/** The entry points besides those of runtimes, and the source of each. */
+const OTHERS: ReadonlyMap<string, string> = otherEntries();
 
 /** Types that the entry points mention and a program has no business with. */
 const INTERNAL = ["ErrorFacts", "ExtensionBuilder", "Runtime"];
 
 const program: ts.Program = ts.createProgram(
-  [...RUNTIMES.map((name) => `adapters/${name}/mod.ts`), ...Object.keys(OTHERS).map((name) => `${name}/mod.ts`)].map(
-    (path) => join(root, path),
-  ),
+  [...RUNTIMES.map((name) => `adapters/${name}/mod.ts`), ...OTHERS.values()].map((path) => join(root, path)),
   {
     target: ts.ScriptTarget.ES2023,
     module: ts.ModuleKind.NodeNext,
@@ -104,8 +101,9 @@ function pageText(): string {
     ...table(own),
     ...withMembers.flatMap((one) => section(one)),
   ];
-  for (const [name, about] of Object.entries(OTHERS)) {
-    lines.push("", `## \`viaduct/${name}\``, "", about, "", ...table([...entry(`${name}/mod.ts`).exports.values()]));
+  for (const [name, path] of OTHERS) {
+    const { about, exports } = entry(path);
+    lines.push("", `## \`viaduct/${name}\``, "", about, "", ...table([...exports.values()]));
   }
   return `${lines.join("\n")}\n`;
 }
@@ -116,7 +114,20 @@ function entry(path: string): Entry {
   if (module === undefined) throw new Error(`${path} is no module`);
   const found = checker.getExportsOfModule(module).map((symbol) => exportOf(symbol));
   const exports = new Map(found.sort(byName).map((one) => [one.name, one]));
-  return { path, exports };
+  const opening = /^\/\*\*([\s\S]*?)@module/.exec(source?.text ?? "")?.[1] ?? "";
+  return { path, about: opening.replace(/\s*\n \*/g, "").trim(), exports };
+}
+
+/** Entry points of `package.json` that are no runtime's: their names, and the source that is built for each. */
+function otherEntries(): Map<string, string> {
+  const manifest: unknown = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { exports } = manifest as { readonly exports: Readonly<Record<string, { readonly default?: string }>> };
+  const found = new Map<string, string>();
+  for (const [name, target] of Object.entries(exports)) {
+    const built = /^\.\/dist\/(.*)\.js$/.exec(target.default ?? "")?.[1];
+    if (built !== undefined && !RUNTIMES.includes(name.slice(2))) found.set(name.slice(2), `${built}.ts`);
+  }
+  return found;
 }
 
 function byName(left: { readonly name: string }, right: { readonly name: string }): number {
