@@ -6,6 +6,7 @@ export default defineConfig({
     "adapters/deno/mod.ts",
     "adapters/bun/mod.ts",
     "adapters/browser/mod.ts",
+    "adapters/trace/mod.ts",
     "core/mod.ts",
     "sim/mod.ts",
     "protocols/mod.ts",

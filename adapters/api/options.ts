@@ -75,10 +75,13 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
   checkWhole("paths.datagramBytesMax", datagramBytesMax, 548, 65_000);
   checkChoice("paths.policy", policy, PATH_POLICIES);
   checkChoice("paths.congestion", congestion, CONGESTION_NAMES);
+  const { trace } = options;
+  if (trace !== undefined && typeof trace.start !== "function") fail("trace", "come from viaduct/trace", trace);
   return {
     endpoint: {
       identity,
       isAcceptManual: options.accept !== undefined,
+      trace,
       session: {
         ...DEFAULT_SESSION_CONFIG,
         streamsMax: limits.streamsMax,

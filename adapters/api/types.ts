@@ -11,6 +11,7 @@
 import type { CongestionName, PathPolicy, SessionStats } from "../../core/connection/session_types.ts";
 import type { ErrorCode } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
+import type { SessionTracing } from "../../core/node/endpoint_types.ts";
 
 // What the types below mention, so that a program can name it.
 export type {
@@ -23,6 +24,7 @@ export type {
 } from "../../core/connection/session_types.ts";
 export type { CipherName } from "../../core/crypto/provider.ts";
 export type { Bytes } from "../../core/machine.ts";
+export type { SessionTracing, TracedSession } from "../../core/node/endpoint_types.ts";
 
 /** A node's id: its Ed25519 public key as 56 characters of lower-case base32 with a checksum. */
 export type NodeId = string;
@@ -173,6 +175,12 @@ export interface NodeOptions {
   readonly paths?: PathOptions;
   /** Limits other than the defaults. `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
+  /**
+   * Told what sessions do: packages, losses, round trips, windows, paths. `traceSessions` of `viaduct/trace` makes it
+   * of a callback, `qlogTrace` of a place to write qlog to. Sizes, numbers and addresses are in a trace, never keys or
+   * what was sent. None, and then nothing of it is loaded.
+   */
+  readonly trace?: SessionTracing;
   /** Not begun if it is aborted already, and closed when it aborts. None. */
   readonly signal?: AbortSignal;
 }

@@ -1,7 +1,7 @@
 /**
- * Writes a trace as qlog: JSON text sequences (RFC 7464), media type `application/qlog+json-seq`, one session to a file.
- * draft-ietf-quic-qlog-main-schema and draft-ietf-quic-qlog-quic-events, in two versions: 0.3, which qvis reads, and
- * the latest draft, whose events have other names.
+ * Writes a trace as qlog: JSON text sequences (RFC 7464), media type `application/qlog+json-seq`, one session to a
+ * file. draft-ietf-quic-qlog-main-schema and draft-ietf-quic-qlog-quic-events, in two versions: 0.3, which qvis reads,
+ * and the latest draft, whose events have other names.
  *
  * The invariant to hold: what is written validates against the schema of its version; what qlog has no field for is
  * left out or said in an event that is for text. A package is a 1-RTT packet of QUIC here.

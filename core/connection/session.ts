@@ -42,7 +42,7 @@ import { QuietTime } from "./quiet_time.ts";
 import type { SentPackage } from "./sent_package.ts";
 import type { CloseOptions, SessionOptions } from "./session_options.ts";
 import { type GonePaths, sessionStats } from "./session_stats.ts";
-import { SessionTrace } from "./session_trace.ts";
+import type { SessionTrace } from "./session_trace.ts";
 import type {
   PathFacts,
   PathId,
@@ -139,7 +139,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     const idleTimeoutMs = Math.min(options.config.idleTimeoutMs, options.remote.idleTimeoutMs);
     this.#quiet = new QuietTime({ keepAliveMs: options.config.keepAliveMs, idleTimeoutMs }, now);
     this.#idleBudget = new IdleBudget(now);
-    this.#trace = options.trace && new SessionTrace({ ...options, open: options.trace }, now);
+    this.#trace = options.trace?.(options, now);
     this.#addPath(0, options.firstPath, "active", now);
   }
 

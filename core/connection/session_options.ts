@@ -5,8 +5,9 @@
  */
 
 import type { ErrorCode } from "../error.ts";
+import type { Instant } from "../machine.ts";
+import type { SessionTrace, SessionTraceFacts } from "./session_trace.ts";
 import type { PathFacts, Role, SessionConfig, SessionSecrets, TransportParameters } from "./session_types.ts";
-import type { TraceOpener } from "./trace.ts";
 
 /** What makes a session. */
 export interface SessionOptions {
@@ -19,8 +20,8 @@ export interface SessionOptions {
   readonly firstPath: PathFacts;
   /** 64 KiB to build packages in; may be shared by sessions that are polled one after another. */
   readonly scratch?: Uint8Array;
-  /** Where what happens is told, where somebody wants to know. */
-  readonly trace?: TraceOpener | undefined;
+  /** Makes the trace of what happens, where somebody wants one: whoever wants none need not load what makes it. */
+  readonly trace?: ((facts: SessionTraceFacts, now: Instant) => SessionTrace) | undefined;
 }
 
 /** Ends a session on this side. */

@@ -42,6 +42,13 @@ interface Told {
   recoveryEnd: number | undefined;
 }
 
+/** What a trace begins with. */
+export interface SessionTraceFacts {
+  readonly role: Role;
+  readonly secrets: Pick<SessionSecrets, "cipher" | "localConnectionId" | "remoteConnectionId">;
+  readonly firstPath: PathFacts;
+}
+
 /** The trace of one session. */
 export class SessionTrace {
   #open: TraceOpener | undefined;
@@ -51,20 +58,12 @@ export class SessionTrace {
   readonly #told = new Map<PathId, Told>();
   readonly #generations = { send: 0, receive: 0 };
 
-  constructor(
-    options: {
-      readonly open: TraceOpener;
-      readonly role: Role;
-      readonly secrets: SessionSecrets;
-      readonly firstPath: PathFacts;
-    },
-    now: Instant,
-  ) {
-    this.#open = options.open;
-    const { cipher, localConnectionId, remoteConnectionId } = options.secrets;
-    const { kind, remote } = options.firstPath;
+  constructor(open: TraceOpener, facts: SessionTraceFacts, now: Instant) {
+    this.#open = open;
+    const { cipher, localConnectionId, remoteConnectionId } = facts.secrets;
+    const { kind, remote } = facts.firstPath;
     const ids = { localConnectionId, remoteConnectionId };
-    this.#emit({ at: now, type: "sessionStarted", role: options.role, cipher, ...ids, kind, remote });
+    this.#emit({ at: now, type: "sessionStarted", role: facts.role, cipher, ...ids, kind, remote });
   }
 
   /** A path is there, or its other end moved. */

@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { SessionTrace, SessionTraceFacts } from "../connection/session_trace.ts";
 import type { PathKind, Role, SessionConfig, SessionEvent } from "../connection/session_types.ts";
-import type { TraceSink } from "../connection/trace.ts";
 import type { Identity, NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import type { Bytes } from "../machine.ts";
+import type { Bytes, Instant } from "../machine.ts";
 
 /** Number of a pipe; never reused. */
 export type PipeId = number;
@@ -58,8 +58,14 @@ export interface EndpointConfig {
   readonly limits: EndpointLimits;
   /** Whether the owner decides about each incoming session; otherwise all are taken but those of banned nodes. */
   readonly isAcceptManual?: boolean;
-  /** Asked for each session, once the peer proved to hold its keys; see `core/connection/trace.ts`. */
-  readonly trace?: ((session: TracedSession) => TraceSink | undefined) | undefined;
+  /** Makes the traces of sessions, as `traceSessions` in `core/node/trace_sessions.ts` does. */
+  readonly trace?: SessionTracing | undefined;
+}
+
+/** Makes the traces of sessions. What does it is handed in, so that an owner that traces nothing does not load it. */
+export interface SessionTracing {
+  /** Makes the trace of a session. Who it is with can be told as soon as a package came. */
+  start(session: () => TracedSession, facts: SessionTraceFacts, now: Instant): SessionTrace;
 }
 
 /** A session that may be traced. */

@@ -22,7 +22,7 @@ import { Agreements } from "./agreements.ts";
 import type { ClearMessage } from "./clear_messages.ts";
 import { decodeClearMessage, PATTERN_NUMBERS } from "./clear_messages.ts";
 import type { Dial } from "./dial.ts";
-import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
+import type { EndpointConfig, SessionId, TracedSession } from "./endpoint_types.ts";
 import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
 import { Handshake, patternOfNumber } from "./handshake.ts";
 import { HandshakeResends } from "./handshake_resends.ts";
@@ -256,8 +256,9 @@ export class Handshakes {
       const pipe = this.#resends.takeDue(now);
       if (pipe === undefined) break;
       const pending = this.#pipes.get(pipe)?.pending;
-      if (pending?.phase !== "answer") this.#resends.stop(pipe);
-      else this.resend(pending, now);
+      // The last message of an initiator has no answer but the proof: without it nobody would speak again.
+      if (pending?.phase === "answer" || pending?.isInitiator === true) this.resend(pending, now);
+      else this.#resends.stop(pipe);
     }
     for (;;) {
       const pending = this.#agreements.takeOverdue(now);
@@ -452,7 +453,7 @@ export class Handshakes {
     noteSent(pending, now, false);
     if (pipe.flow !== undefined) {
       pipe.lastMessage = sent;
-      if (pending.isInitiator && step === 1) this.#resends.start(pipe.id, now);
+      if (pending.isInitiator) this.#resends.start(pipe.id, now);
     }
     this.#pipes.setDeadline(pipe, pending.deadline);
     pending.phase = handshake.isComplete ? "proof" : "answer";
@@ -508,6 +509,7 @@ export class Handshakes {
     const { trace } = this.#config;
     const role = pending.isInitiator ? "initiator" : "responder";
     const { localConnectionId: connectionId } = result.secrets;
+    const traced = (): TracedSession => ({ role, remoteId: pending.remoteId, connectionId, remote: facts.remote });
     const session = new Session(
       {
         role,
@@ -516,7 +518,7 @@ export class Handshakes {
         remote: result.remote,
         firstPath: pending.rttMs === undefined ? facts : { ...facts, rttMs: pending.rttMs },
         scratch: this.#scratch,
-        trace: trace && (() => trace({ role, remoteId: pending.remoteId, connectionId, remote: facts.remote })),
+        trace: trace && ((from, at) => trace.start(traced, from, at)),
       },
       this.#env,
       now,

@@ -6,6 +6,8 @@
 
 import { Session } from "../../../core/connection/session.ts";
 import { DEFAULT_SESSION_CONFIG, transportParametersOf } from "../../../core/connection/session_defaults.ts";
+import type { SessionOptions } from "../../../core/connection/session_options.ts";
+import { SessionTrace } from "../../../core/connection/session_trace.ts";
 import type { PathId, PathKind, SessionConfig, SessionEvent } from "../../../core/connection/session_types.ts";
 import type { TraceOpener } from "../../../core/connection/trace.ts";
 import type { Environment } from "../../../core/machine.ts";
@@ -25,6 +27,10 @@ export interface Pipe {
   path: { left: PathId | undefined; right: PathId | undefined };
   isCut: boolean;
   readonly underWay: { to: "left" | "right"; bytes: Uint8Array }[];
+}
+
+function tracing(open: TraceOpener | undefined): SessionOptions["trace"] {
+  return open && ((facts, now) => new SessionTrace(open, facts, now));
 }
 
 /** Two sessions that share keys. */
@@ -68,7 +74,7 @@ export class SessionPair {
           config,
           remote: transportParametersOf(rightConfig),
           firstPath,
-          trace: options.leftTrace,
+          trace: tracing(options.leftTrace),
         },
         this.env,
         this.now,
@@ -89,7 +95,7 @@ export class SessionPair {
           config: rightConfig,
           remote: transportParametersOf(config),
           firstPath,
-          trace: options.rightTrace,
+          trace: tracing(options.rightTrace),
         },
         this.env,
         this.now,
