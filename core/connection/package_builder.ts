@@ -120,7 +120,9 @@ export class PackageBuilder {
     for (const bytes of this.#lastDatagrams) if (writer.remaining >= bytes.length + 8) this.#writeDatagram(bytes);
     for (const part of this.#lastParts) {
       const half = this.#streams.sendHalf(part.stream);
-      if (half === undefined || writer.remaining < part.end - part.start + STREAM_HEADER_BYTES_MAX) continue;
+      // It may have been acknowledged meanwhile, or its stream reset: there is nothing left to copy then.
+      if (half?.buffer.isHeldFrom(part.start) !== true) continue;
+      if (writer.remaining < part.end - part.start + STREAM_HEADER_BYTES_MAX) continue;
       this.#writePart(half, part);
       parts.push(part);
     }

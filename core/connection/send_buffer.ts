@@ -113,6 +113,11 @@ export class SendBuffer {
   /** Start of the range that `next` found. */
   nextStart = 0;
 
+  /** Whether what was written from `start` on is still here, all of it. */
+  isHeldFrom(start: number): boolean {
+    return start >= this.#ackedFloor;
+  }
+
   /** Copies `[start, end)` to `out` at `offset`. The range is held. */
   copy(start: number, end: number, out: Uint8Array, offset: number): void {
     let index = this.#indexOf(start);

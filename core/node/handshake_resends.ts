@@ -1,5 +1,5 @@
 /**
- * When the first message of a handshake over datagrams is sent again: it, or the answer, may have been lost.
+ * When a message of the initiator of a handshake over datagrams is sent again: it, or the answer, may have been lost.
  *
  * Only the side that dials counts time; the other one answers each copy, so it is never made to send more than it got.
  * RFC 9002 §6.2.2, RFC 9000 §8.1.

@@ -92,6 +92,21 @@ test("datagram handshake: what was lost is no part of the first idea of the roun
   }
 });
 
+test("datagram handshake: a lost third message is sent again, although nobody asks for it", () => {
+  for (const lost of [1, 2, 3]) {
+    const pair = datagramPair(5, environmentOf, { link: INTEROP_LINK });
+    const { network, client, server } = pair;
+    // The client does not know whom it dials: XX, in which it speaks last, and says more than in its first message.
+    let left = lost;
+    tamper(pair, UP, (bytes) => (bytes.length > 100 && left-- > 0 ? undefined : bytes));
+    client.endpoint.dial({ addresses: ["udp://server:1"] }, { timeoutMs: 10_000 }, network.now);
+    client.host.pump();
+    const isMet = network.run(4_000, () => client.session !== undefined && server.session !== undefined);
+    assert.ok(isMet, `${lost} lost: ${client.ended}, ${server.ended}`);
+    assert.ok(transfer(pair, 20_000, 10_000) !== undefined);
+  }
+});
+
 test("datagram handshake: a second path that is faster does not take the place of the first one", () => {
   const session = { pathsWanted: 2, pathPolicy: "aggregate" } as const;
   for (const delayMs of [1, 15, 40]) {
