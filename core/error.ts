@@ -78,7 +78,9 @@ export const ERRORS: {
     | "file_io"
     | "disk_full"
     | "hash_mismatch"
-    | "config_invalid"]: ErrorFacts;
+    | "config_invalid"
+    | "token_expired"
+    | "token_revoked"]: ErrorFacts;
 } = {
   closed: { wire: 0x00, message: "The connection was closed" },
   internal: { wire: 0x01, message: "An internal error ended the connection: please report it" },
@@ -131,7 +133,7 @@ export const ERRORS: {
   handler_failed: { wire: 0x2a, message: "The handler of the stream failed" },
   address_invalid: {
     wire: 0x2b,
-    message: "The address is not of the form tcp://host:port, ws://host:port/path or wss://host/path",
+    message: "The address is not of the form tcp://host:port, udp://host:port, ws://host:port/path or wss://host/path",
   },
   address_in_use: { wire: 0x2c, message: "The port is in use: choose another one, or 0 for any" },
   address_unavailable: { wire: 0x2d, message: "The address cannot be used on this machine" },
@@ -146,6 +148,8 @@ export const ERRORS: {
   disk_full: { wire: 0x36, message: "The disk is full: free some space and start again" },
   hash_mismatch: { wire: 0x37, message: "The received data does not have the announced hash" },
   config_invalid: { wire: 0x38, message: "The configuration is not valid" },
+  token_expired: { wire: 0x39, message: "The token has expired: ask for a new one" },
+  token_revoked: { wire: 0x3a, message: "The token was revoked" },
 };
 
 /** Options of a `ViaductError`. */

@@ -66,6 +66,8 @@ export interface NodeConfig {
   readonly name: string | undefined;
   /** A token that a relay gave earlier. */
   readonly token: Uint8Array | undefined;
+  /** A token that an operator signed: shown to relays that were added, not to those that targets name. */
+  readonly admission?: Uint8Array;
   /** A line shown to others at relays: at most 128 bytes of UTF-8. */
   readonly about: string;
 }

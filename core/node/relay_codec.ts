@@ -30,6 +30,8 @@ export const RELAY_NAME_BYTES_MAX = 32;
 export const RELAY_ABOUT_BYTES_MAX = 128;
 /** Bytes of the longest token. */
 export const RELAY_TOKEN_BYTES_MAX = 64;
+/** Bytes of the longest token that an operator signed. */
+export const RELAY_ADMISSION_BYTES_MAX = 2048;
 /** Bytes of the longest address that a relay tells as observed. */
 export const RELAY_REMOTE_BYTES_MAX = 128;
 
@@ -61,6 +63,8 @@ export interface RegisterRecord {
   readonly name: string;
   readonly token: Uint8Array;
   readonly about: string;
+  /** A token that an operator signed, for relays that take them; left out for none. */
+  readonly admission?: Uint8Array;
 }
 
 /** Asks to be told who comes and goes, or to be told no more. */
@@ -205,8 +209,10 @@ export function decodeControlRecord(bytes: Uint8Array): ControlRecord | undefine
       return {
         type: "register",
         name: reader.string(RELAY_NAME_BYTES_MAX),
-        token: readToken(reader),
+        token: readToken(reader, RELAY_TOKEN_BYTES_MAX),
         about: reader.string(RELAY_ABOUT_BYTES_MAX),
+        // Earlier versions end here.
+        ...(reader.isAtEnd ? {} : { admission: readToken(reader, RELAY_ADMISSION_BYTES_MAX) }),
       };
     case KIND_WATCH:
       return { type: "watch", isOn: reader.u8() !== 0 };
@@ -216,7 +222,7 @@ export function decodeControlRecord(bytes: Uint8Array): ControlRecord | undefine
       return {
         type: "registered",
         name: reader.string(RELAY_NAME_BYTES_MAX),
-        token: readToken(reader),
+        token: readToken(reader, RELAY_TOKEN_BYTES_MAX),
         leaseMs: reader.varint(),
         observedRemote: reader.string(RELAY_REMOTE_BYTES_MAX),
         bytesPerSecond: reader.varint(),
@@ -346,8 +352,9 @@ function writeBody(writer: Writer, record: ControlRecord): void {
     case "register":
       writer.u8(KIND_REGISTER);
       writeText(writer, record.name, RELAY_NAME_BYTES_MAX);
-      writeToken(writer, record.token);
+      writeToken(writer, record.token, RELAY_TOKEN_BYTES_MAX);
       writeText(writer, record.about, RELAY_ABOUT_BYTES_MAX);
+      if (record.admission !== undefined) writeToken(writer, record.admission, RELAY_ADMISSION_BYTES_MAX);
       return;
     case "watch":
       writer.u8(KIND_WATCH);
@@ -359,7 +366,7 @@ function writeBody(writer: Writer, record: ControlRecord): void {
     case "registered":
       writer.u8(KIND_REGISTERED);
       writeText(writer, record.name, RELAY_NAME_BYTES_MAX);
-      writeToken(writer, record.token);
+      writeToken(writer, record.token, RELAY_TOKEN_BYTES_MAX);
       writer.varint(record.leaseMs);
       writeText(writer, record.observedRemote, RELAY_REMOTE_BYTES_MAX);
       writer.varint(record.bytesPerSecond);
@@ -431,14 +438,14 @@ function changeBytes(change: PresenceChange): number {
   return 1 + RELAY_KEY_BYTES + texts + varintBytes(change.joinedAtUnixMs);
 }
 
-function readToken(reader: Reader): Uint8Array {
+function readToken(reader: Reader, bytesMax: number): Uint8Array {
   const length = reader.varint();
-  if (length > RELAY_TOKEN_BYTES_MAX) throw new ProtocolError("frame_encoding", "A token is too long");
+  if (length > bytesMax) throw new ProtocolError("frame_encoding", "A token is too long");
   return reader.bytes(length);
 }
 
-function writeToken(writer: Writer, token: Uint8Array): void {
-  if (token.length > RELAY_TOKEN_BYTES_MAX) throw tooLong("token", token.length, RELAY_TOKEN_BYTES_MAX);
+function writeToken(writer: Writer, token: Uint8Array, bytesMax: number): void {
+  if (token.length > bytesMax) throw tooLong("token", token.length, bytesMax);
   writer.varint(token.length);
   writer.bytes(token);
 }

@@ -291,8 +291,10 @@ export class RelayLink {
   #register(now: Instant): void {
     this.#state = "registering";
     this.#wakeAt = now + ANSWER_TIMEOUT_MS;
-    const { about } = this.#host.internals.config;
-    this.#send({ type: "register", name: this.#name ?? "", token: this.#token ?? EMPTY, about }, now);
+    const { about, admission } = this.#host.internals.config;
+    // Whoever made a target names its relays: they are not shown what admits its bearer elsewhere.
+    const shown = admission === undefined || this.isTemporary ? {} : { admission };
+    this.#send({ type: "register", name: this.#name ?? "", token: this.#token ?? EMPTY, about, ...shown }, now);
   }
 
   #read(now: Instant): void {

@@ -11,7 +11,7 @@ import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import type { AddressPrefix } from "./address_prefix.ts";
 import { isInPrefix } from "./address_prefix.ts";
-import type { AdmissionClaims, AdmissionStanding, NodeType } from "./admission_token.ts";
+import type { AdmissionClaims, AdmissionStanding, NodeType, VoidReason } from "./admission_token.ts";
 import type { ClientClass } from "./registry_types.ts";
 import type { ClassLimits } from "./relay_types.ts";
 
@@ -115,10 +115,16 @@ function decisionOf(
       if (standing.type === "listed") return granting(rule, index, "token");
       if (standing.type !== "valid" && standing.type !== "void") return undefined;
       if (!rule.keys.has(standing.key)) return undefined;
-      if (standing.type === "void") return { type: "refused", rule: index, code: "token_refused" };
+      if (standing.type === "void") return { type: "refused", rule: index, code: codeOfVoid(standing.reason) };
       if (rule.namespaces !== undefined && !rule.namespaces.has(standing.claims.namespace ?? "")) return undefined;
       return grantingClaims(granting(rule, index, "token"), standing.claims, standing.key);
   }
+}
+
+/** Who can show what the operator signed may know why it is of no use any more. */
+function codeOfVoid(reason: VoidReason): ErrorCode {
+  if (reason === "expired") return "token_expired";
+  return reason === "revoked" || reason === "issued_before" ? "token_revoked" : "token_refused";
 }
 
 type Granted = Extract<AdmissionDecision, { type: "granted" }>;

@@ -9,8 +9,10 @@
  */
 
 import type { NodeId } from "../crypto/identity.ts";
+import { NODE_ID_LENGTH } from "../crypto/identity.ts";
 import { dangerousReadPaseto, paserkPublicId, signPaseto, verifyPaseto } from "../crypto/paseto.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
+import { RELAY_ADMISSION_BYTES_MAX } from "../node/relay_codec.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/utf8.ts";
 import { isExactPattern, isNamePattern, isNamespace, parseTargetPattern } from "./name_pattern.ts";
 import { canonicalName } from "./relay_name.ts";
@@ -19,7 +21,9 @@ import { formatRfc3339, parseRfc3339 } from "./rfc3339.ts";
 /** What is signed besides the token, so that no other PASETO of the same key is taken for an admission. */
 export const ADMISSION_CONTEXT = "viaduct.relay.admission.1";
 /** Bytes of the longest token. PROTOCOL §10.2. */
-export const ADMISSION_BYTES_MAX = 2048;
+export const ADMISSION_BYTES_MAX: number = RELAY_ADMISSION_BYTES_MAX;
+/** Letters of the longest id. */
+export const ADMISSION_ID_BYTES_MAX = 64;
 /** How far the clocks of issuer and relay may differ where a token is not valid yet. */
 const LEEWAY_MS = 60_000;
 /** The longest time between issue and expiry; revocations are kept no longer. */
@@ -48,6 +52,8 @@ export interface AdmissionClaims extends AdmissionRates {
   readonly notBeforeUnixMs?: number;
   /** The only relay, or the only audience that its relays have in their configuration. */
   readonly audience?: string;
+  /** The only node that may show it, by its id: a token that was stolen is of no use without the node's key. */
+  readonly holder?: NodeId;
   readonly namespace?: string;
   /** A pattern of the names that may be chosen; without `*` the one name. Without it names are random. */
   readonly name?: string;
@@ -55,8 +61,6 @@ export interface AdmissionClaims extends AdmissionRates {
   readonly type?: NodeType;
   /** Whom circuits may be opened to: `pattern`, or `namespace/pattern`. Without it, everybody. */
   readonly targets?: readonly string[];
-  /** Protocols that its holder may open at those it reaches through the relay. Without it, all. */
-  readonly protocols?: readonly string[];
   /** How many nodes may come with it in all; coming back to one's name is no use. */
   readonly uses?: number;
 }
@@ -69,7 +73,7 @@ export interface AdmissionKey {
 }
 
 /** Why a token with a right signature is of no use. */
-export type VoidReason = "malformed" | "expired" | "not_yet" | "audience" | "revoked" | "issued_before";
+export type VoidReason = "malformed" | "expired" | "not_yet" | "audience" | "holder" | "revoked" | "issued_before";
 
 /** What a token turned out to be. */
 export type AdmissionStanding =
@@ -113,6 +117,8 @@ export function verifyAdmissionToken(
     readonly keys: ReadonlyMap<string, AdmissionKey>;
     readonly audiences: readonly (string | NodeId)[];
     readonly unixMs: number;
+    /** Who shows it, as the handshake proved; left out, its claim of a holder is not checked. */
+    readonly holder?: NodeId;
   },
   crypto: CryptoProvider,
 ): AdmissionStanding {
@@ -155,12 +161,13 @@ export function isAdmissionId(text: string): boolean {
 
 function voidReasonOf(
   claims: AdmissionClaims,
-  options: { readonly audiences: readonly string[]; readonly unixMs: number },
+  options: { readonly audiences: readonly string[]; readonly unixMs: number; readonly holder?: NodeId },
 ): VoidReason | undefined {
-  const { unixMs } = options;
+  const { unixMs, holder } = options;
   if (unixMs >= claims.expiresAtUnixMs) return "expired";
   if (unixMs + LEEWAY_MS < Math.max(claims.issuedAtUnixMs, claims.notBeforeUnixMs ?? 0)) return "not_yet";
   if (claims.audience !== undefined && !options.audiences.includes(claims.audience)) return "audience";
+  if (holder !== undefined && claims.holder !== undefined && holder !== claims.holder) return "holder";
   return undefined;
 }
 
@@ -193,11 +200,11 @@ function claimsOf(payload: Uint8Array): AdmissionClaims | undefined {
 }
 
 const PERMISSIONS: ReadonlySet<string> = new Set([
+  "holder",
   "namespace",
   "name",
   "type",
   "targets",
-  "protocols",
   "uses",
   "bytesPerSecond",
   "burstBytes",
@@ -221,13 +228,11 @@ function problemOf(claims: AdmissionClaims): string | undefined {
   }
   if (name !== undefined && !isUsablePattern(name)) return "its name is neither a name nor a pattern of names";
   if (type !== undefined && type !== "node" && type !== "client") return "its type is neither node nor client";
-  const { targets, protocols } = claims;
+  const { targets, holder } = claims;
   if (targets !== undefined && !isList(targets, (text) => parseTargetPattern(text) !== undefined)) {
     return `its targets are not at most ${LIST_MAX} patterns`;
   }
-  if (protocols !== undefined && !isList(protocols, isProtocolPattern)) {
-    return `its protocols are not at most ${LIST_MAX} names of protocols`;
-  }
+  if (holder !== undefined && !isNodeId(holder)) return "its holder is no id of a node";
   return problemOfNumbers(claims);
 }
 
@@ -251,9 +256,9 @@ function isUsablePattern(name: unknown): boolean {
   return !isExactPattern(name) || canonicalName(name) === name;
 }
 
-/** A name of a protocol without its version, or the beginning of one with `*` behind it. */
-function isProtocolPattern(text: string): boolean {
-  return /^[a-z0-9][a-z0-9._-]{0,62}\*?$/.test(text);
+/** Whether a value has the form of an id in small letters; whether somebody can have it does not matter here. */
+function isNodeId(value: unknown): boolean {
+  return typeof value === "string" && value.length === NODE_ID_LENGTH && /^[a-z2-7]+$/.test(value);
 }
 
 function isList(value: unknown, isItem: (text: string) => boolean): boolean {

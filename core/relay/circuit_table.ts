@@ -26,6 +26,7 @@ import { errorCodeOfStreamCode, streamCodeOf } from "../node/stream_code.ts";
 import { LOOPBACK_GROUP } from "./address_group.ts";
 import type { Copying } from "./circuit.ts";
 import { Circuit } from "./circuit.ts";
+import { mayAskFor, mayOpenTo } from "./client_pass.ts";
 import type { Clients, RelayClient, RelayPeer } from "./clients.ts";
 import type { CircuitRefusal, RelayConfig, RelayServerEvent } from "./relay_types.ts";
 import { TokenBucket } from "./token_bucket.ts";
@@ -205,6 +206,8 @@ export class CircuitTable {
     const isExempt = source.group === LOOPBACK_GROUP || config.circuitsPerAddressMax === 0;
     if (!isExempt && (this.#perAddress.get(source.group) ?? 0) >= config.circuitsPerAddressMax) return "quota";
     if (source.opened.size >= source.limits.circuitsMax) return "quota";
+    // Who may not ask for a name is told so before it is looked up: the answer says nothing of who is here.
+    if (wanted.type === "targetName" && !mayAskFor(source.pass, wanted.name)) return "refused";
     const target = clients.find(wanted.type === "targetId" ? { id: encodeNodeId(wanted.key, env.crypto) } : wanted);
     if (target === undefined || !this.#mayReach(source, target)) {
       source.failures.take(1, now);
@@ -215,6 +218,7 @@ export class CircuitTable {
 
   /** Nobody can use up what others may open to a client, nor is it told whose fault it is. */
   #mayReach(source: RelayClient, target: RelayClient): boolean {
+    if (!mayOpenTo(source.pass, target)) return false;
     if (target.incoming.size >= target.limits.incomingCircuitsMax) return false;
     let same = 0;
     for (const circuit of source.opened) if (circuit.target.client === target) same++;

@@ -17,8 +17,12 @@ import { NEVER } from "../machine.ts";
 import type { SessionId } from "../node/endpoint_types.ts";
 import type { RegisterRecord, RelayRecord } from "../node/relay_codec.ts";
 import { encodeControlRecord, RELAY_REMOTE_BYTES_MAX } from "../node/relay_codec.ts";
+import { TimerHeap } from "../node/timer_heap.ts";
 import { utf8Bytes } from "../wire/utf8.ts";
+import type { Admission } from "./admission.ts";
 import type { Circuit } from "./circuit.ts";
+import type { ClientPass } from "./client_pass.ts";
+import { passOf, Rates } from "./client_pass.ts";
 import type { ControlStream } from "./control_stream.ts";
 import { PresenceBoard } from "./presence_board.ts";
 import { RateTable } from "./rate_table.ts";
@@ -56,6 +60,8 @@ export interface RelayClient {
   name: string;
   about: string;
   clientClass: ClientClass;
+  /** What it was let in with. */
+  pass: ClientPass;
   limits: ClassLimits;
   /** Where it is, for people, and what counts as its address. */
   remote: string;
@@ -82,6 +88,8 @@ export interface ClientsHost {
   readonly env: Environment;
   /** The seed of the relay's identity. */
   readonly seed: Uint8Array;
+  /** Who is let in. */
+  readonly admission: Admission;
   readonly unixMsOf: (now: Instant) => number;
   /** Where a session comes from: for people, and what counts as its address. */
   readonly whereIs: (session: SessionId) => { readonly remote: string; readonly group: string };
@@ -100,13 +108,22 @@ export class Clients {
   readonly #byId = new Map<NodeId, RelayClient>();
   readonly #byName = new Map<string, RelayClient>();
   readonly #takeovers: RateTable;
+  readonly #rates = new Rates();
+  /** Those whose token expires, by session. */
+  readonly #expiring = new Map<SessionId, RelayClient>();
+  readonly #expiries = new TimerHeap();
   /** Clients whose connection is gone and who are still shown. */
   readonly #hiding = new Set<RelayClient>();
   #hasRegistryChanged = false;
 
   constructor(host: ClientsHost) {
     this.#host = host;
-    this.registry = new Registry(host.config.registry, host.seed, host.env);
+    const { admission, unixMsOf } = host;
+    this.registry = new Registry(host.config.registry, host.seed, host.env, {
+      admit: (request, now) => admission.decide(request, unixMsOf(now)),
+      unixMsOf,
+      revocations: admission.revocations,
+    });
     this.board = new PresenceBoard(host.config);
     const count = host.config.takeoversPerMinute;
     this.#takeovers = new RateTable({ count, windowMs: MINUTE_MS, blockMs: TAKEOVER_BLOCK_MS }, TAKEOVERS_MAX);
@@ -153,7 +170,9 @@ export class Clients {
     // The same identity on a session that has not ended yet: the newest wins. THREATS t-F4.
     const older = this.#byId.get(id);
     if (older !== undefined && older.peer !== peer) this.unregister(older.peer, "replaced", now);
-    const outcome = this.registry.register({ id, name: record.name, token: record.token, group }, now);
+    const { name, token, admission } = record;
+    const shown = admission === undefined ? {} : { admission };
+    const outcome = this.registry.register({ id, name, token, group, ...shown }, now);
     if (outcome.type === "refused") {
       this.tell(
         peer,
@@ -184,6 +203,8 @@ export class Clients {
     this.#host.closeCircuits(client, code, now);
     peer.client = undefined;
     this.#hiding.delete(client);
+    this.#rates.release(client.pass);
+    this.#expire(client, NEVER);
     if (this.#byId.get(client.id) === client) {
       this.#byId.delete(client.id);
       this.board.hide(client.id, now);
@@ -194,6 +215,17 @@ export class Clients {
       this.#hasRegistryChanged = true;
     }
     this.#host.emit({ type: "clientLeft", client: factsOf(client), code, bytesForwarded: client.bytesForwarded });
+  }
+
+  /** Ends the registrations of those whose token was taken back; how many there were. */
+  dropRevoked(now: Instant): number {
+    const { revocations } = this.#host.admission;
+    const revoked = [...this.#byId.values()].filter(
+      ({ pass }) => pass.token !== undefined && revocations.reasonFor(pass.token) !== undefined,
+    );
+    for (const { peer } of revoked) this.#endAdmission(peer, "token_revoked", now);
+    this.#hasRegistryChanged = true;
+    return revoked.length;
   }
 
   /** The session ended. */
@@ -241,10 +273,16 @@ export class Clients {
       this.board.hide(client.id, now);
     }
     this.board.handleTimeout(now);
+    for (;;) {
+      const session = this.#expiries.takeDue(now);
+      if (session === undefined) break;
+      const client = this.#expiring.get(session);
+      if (client !== undefined) this.#endAdmission(client.peer, "token_expired", now);
+    }
   }
 
   pollTimeout(): Instant {
-    let at = Math.min(this.registry.pollTimeout(), this.board.pollTimeout());
+    let at = Math.min(this.registry.pollTimeout(), this.board.pollTimeout(), this.#expiries.earliest);
     for (const client of this.#hiding) {
       at = Math.min(at, client.hideAt);
       break; // All wait equally long: the first is the earliest.
@@ -266,6 +304,19 @@ export class Clients {
     return isFull ? { code: "relay_full", retryAfterMs: 0 } : undefined;
   }
 
+  /** What let a client in is of no use any more. */
+  #endAdmission(peer: RelayPeer, code: "token_expired" | "token_revoked", now: Instant): void {
+    this.unregister(peer, code, now);
+    this.tell(peer, { type: "refused", wireCode: ERRORS[code].wire, retryAfterMs: 0 }, now);
+  }
+
+  #expire(client: RelayClient, at: Instant): void {
+    const { session } = client.peer;
+    this.#expiries.set(session, at);
+    if (at === NEVER) this.#expiring.delete(session);
+    else this.#expiring.set(session, client);
+  }
+
   /** Somebody showed the token of a name that another client holds. */
   #evict(name: string, now: Instant): void {
     const client = this.#byName.get(name);
@@ -282,16 +333,30 @@ export class Clients {
     granted: Extract<RegistrationOutcome, { type: "granted" }>,
     now: Instant,
   ): void {
-    const { name, token, clientClass, leaseMs } = granted;
-    const limits = this.#host.config.classes[clientClass];
-    const client = peer.client ?? this.#newClient(peer, facts, clientClass, now);
+    const { name, token, clientClass, leaseMs, owner, admission } = granted;
+    const limits = { ...this.#host.config.classes[clientClass], ...admission.limits };
+    const pass = passOf(admission, owner, now, this.#host.unixMsOf(now));
+    const client = peer.client ?? this.#newClient(peer, facts, { clientClass, limits, pass }, now);
     if (client.name !== "" && client.name !== name) {
       this.#byName.delete(client.name);
       this.registry.release(client.name, now);
     }
-    if (client.clientClass !== clientClass) client.quota = newQuota(limits, now);
-    Object.assign(client, { name, about: facts.about, clientClass, limits, remote: facts.remote, group: facts.group });
     const isNew = peer.client === undefined;
+    // A new registration of the same session does not fill its quota again.
+    if (!isNew && !hasSameRate(client, { limits, pass })) {
+      this.#rates.release(client.pass);
+      client.quota = this.#rates.take(pass, limits, now);
+    }
+    Object.assign(client, {
+      name,
+      about: facts.about,
+      clientClass,
+      limits,
+      pass,
+      remote: facts.remote,
+      group: facts.group,
+    });
+    this.#expire(client, pass.expiresAt);
     peer.client = client;
     this.#byId.set(client.id, client);
     this.#byName.set(name, client);
@@ -315,12 +380,12 @@ export class Clients {
   #newClient(
     peer: RelayPeer,
     facts: { readonly id: NodeId; readonly about: string; readonly remote: string; readonly group: string },
-    clientClass: ClientClass,
+    admitted: Pick<RelayClient, "clientClass" | "limits" | "pass">,
     now: Instant,
   ): RelayClient {
     const { config, env } = this.#host;
     const { circuitOpensPerSecond: opens, circuitFailuresPerSecond: failures } = config;
-    const limits = config.classes[clientClass];
+    const { clientClass, limits, pass } = admitted;
     return {
       peer,
       id: facts.id,
@@ -328,11 +393,12 @@ export class Clients {
       name: "",
       about: facts.about,
       clientClass,
+      pass,
       limits,
       remote: facts.remote,
       group: facts.group,
       joinedAtUnixMs: this.#host.unixMsOf(now),
-      quota: newQuota(limits, now),
+      quota: this.#rates.take(pass, limits, now),
       opens: new TokenBucket(
         { perSecond: opens, burst: Math.max(opens * OPENS_BURST_SECONDS, limits.circuitsMax) },
         now,
@@ -356,10 +422,22 @@ export class Clients {
 
 /** A client as it is shown to the operator. */
 export function factsOf(client: RelayClient): ClientFacts {
-  const { id, name, about, remote, clientClass, joinedAtUnixMs } = client;
-  return { id, name, about, remote: remote.replace(/:\d+(?=\/|$)/, ""), clientClass, joinedAtUnixMs };
+  const { id, name, about, remote, clientClass, joinedAtUnixMs, pass } = client;
+  return {
+    id,
+    name,
+    about,
+    remote: remote.replace(/:\d+(?=\/|$)/, ""),
+    clientClass,
+    nodeType: pass.nodeType,
+    namespace: pass.namespace,
+    tokenId: pass.token?.id,
+    joinedAtUnixMs,
+  };
 }
 
-function newQuota(limits: ClassLimits, now: Instant): TokenBucket {
-  return new TokenBucket({ perSecond: limits.bytesPerSecond, burst: Math.max(limits.burstBytes, 1) }, now);
+function hasSameRate(client: RelayClient, next: Pick<RelayClient, "limits" | "pass">): boolean {
+  const { limits, pass } = client;
+  if (pass.rateOwner !== next.pass.rateOwner) return false;
+  return limits.bytesPerSecond === next.limits.bytesPerSecond && limits.burstBytes === next.limits.burstBytes;
 }

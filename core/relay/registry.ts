@@ -174,7 +174,11 @@ export class Registry {
       });
     }
     const uses = [...this.#uses].filter((count) => count.untilUnixMs > unixMs);
-    return encodeSnapshot({ savedAtUnixMs: unixMs, names, uses }, this.#env);
+    const { revocations } = this.#host;
+    revocations?.expire(unixMs);
+    const revoked = [...(revocations ?? [])].map(([id, untilUnixMs]) => ({ id, untilUnixMs }));
+    const issuedBeforeUnixMs = revocations?.issuedBeforeUnixMs ?? 0;
+    return encodeSnapshot({ savedAtUnixMs: unixMs, names, uses, revoked, issuedBeforeUnixMs }, this.#env);
   }
 
   /**
@@ -196,6 +200,9 @@ export class Registry {
       this.#names.move(entry, isResting ? "resting" : "leased", until);
     }
     for (const count of saved.uses) this.#uses.restore(count, unixMs);
+    const { revocations } = this.#host;
+    for (const { id, untilUnixMs } of saved.revoked) revocations?.revoke(id, { untilUnixMs, unixMs });
+    revocations?.revokeIssuedBefore(saved.issuedBeforeUnixMs);
     this.handleTimeout(now);
     return true;
   }
@@ -446,10 +453,9 @@ function hostOfConfig(config: RegistryConfig): RegistryHost {
   const rules = rulesOfConfig(config);
   return {
     unixMsOf: (now) => now,
-    admit: ({ id, group, admission, isListed }) => {
-      const standing = isListed ? "listed" : admission.length > 0 ? "foreign" : "none";
-      return decideAdmission(rules, { id, group, standing: { type: standing } });
-    },
+    // Without a key no token of an operator means anything: it is passed over.
+    admit: ({ id, group, isListed }) =>
+      decideAdmission(rules, { id, group, standing: { type: isListed ? "listed" : "none" } }),
   };
 }
 

@@ -15,10 +15,12 @@ import type { Bytes, Environment } from "../machine.ts";
 import { Reader } from "../wire/reader.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
 import { Writer } from "../wire/writer.ts";
+import { ADMISSION_ID_BYTES_MAX } from "./admission_token.ts";
+import type { Revocation } from "./revocation_list.ts";
 import type { UseCount } from "./use_counts.ts";
 
 const MAGIC: Uint8Array = encodeUtf8("viaduct relay names 2\n");
-/** What earlier releases wrote: names without owners, and no uses. */
+/** What earlier releases wrote: names without owners, no uses and nothing revoked. */
 const MAGIC_1: Uint8Array = encodeUtf8("viaduct relay names 1\n");
 const CHECK_BYTES = 4;
 const DIGEST_BYTES = 32;
@@ -50,6 +52,9 @@ export interface Snapshot {
   readonly names: readonly SavedName[];
   /** How often tokens were used that may be used only so often. */
   readonly uses: readonly UseCount[];
+  /** Tokens that were taken back, by id, and the instant before which everything issued is. */
+  readonly revoked: readonly Revocation[];
+  readonly issuedBeforeUnixMs: number;
 }
 
 /** Encodes a snapshot. */
@@ -70,6 +75,12 @@ export function encodeSnapshot(snapshot: Snapshot, env: Pick<Environment, "check
   for (const { owner, count, untilUnixMs } of snapshot.uses) {
     writer.string(owner);
     writer.varint(count);
+    writer.varint(untilUnixMs);
+  }
+  writer.varint(snapshot.issuedBeforeUnixMs);
+  writer.varint(snapshot.revoked.length);
+  for (const { id, untilUnixMs } of snapshot.revoked) {
+    writer.string(id);
     writer.varint(untilUnixMs);
   }
   writer.u32(env.checksum(writer.written));
@@ -104,7 +115,13 @@ export function decodeSnapshot(bytes: Uint8Array, env: Pick<Environment, "checks
     for (let index = 0; index < usesCount; index++) {
       uses.push({ owner: reader.string(OWNER_BYTES_MAX), count: reader.varint(), untilUnixMs: reader.varint() });
     }
-    return reader.isAtEnd ? { savedAtUnixMs, names, uses } : undefined;
+    const issuedBeforeUnixMs = isFirst ? 0 : reader.varint();
+    const revoked: Revocation[] = [];
+    const revokedCount = isFirst ? 0 : reader.varint();
+    for (let index = 0; index < revokedCount; index++) {
+      revoked.push({ id: reader.string(ADMISSION_ID_BYTES_MAX), untilUnixMs: reader.varint() });
+    }
+    return reader.isAtEnd ? { savedAtUnixMs, names, uses, revoked, issuedBeforeUnixMs } : undefined;
   } catch (error) {
     if (error instanceof ProtocolError) return undefined;
     throw error;

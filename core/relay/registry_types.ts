@@ -8,6 +8,7 @@ import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import type { AdmissionDecision } from "./admission_policy.ts";
+import type { RevocationList } from "./revocation_list.ts";
 
 /** Whom a client is treated as: one that showed nothing, or one with a token of the operator. */
 export type ClientClass = "anonymous" | "token";
@@ -77,6 +78,8 @@ export interface RegistryHost {
     now: Instant,
   ) => AdmissionDecision;
   readonly unixMsOf: (now: Instant) => number;
+  /** What was taken back: it is stored with the names. */
+  readonly revocations?: RevocationList;
 }
 
 /** What came of a request. */

@@ -23,10 +23,13 @@ import type { ControlRecord } from "../node/relay_codec.ts";
 import { CIRCUIT_PROTOCOL, encodeControlRecord, RELAY_PROTOCOL, RELAY_PROTOCOL_VERSION } from "../node/relay_codec.ts";
 import { streamCodeOf } from "../node/stream_code.ts";
 import { addressGroup, hostOfRemote } from "./address_group.ts";
+import type { AdmissionConfig } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import { CircuitTable } from "./circuit_table.ts";
 import type { RelayPeer } from "./clients.ts";
 import { Clients, factsOf } from "./clients.ts";
 import { ControlStream } from "./control_stream.ts";
+import { rulesOfConfig } from "./registry.ts";
 import { relaySessionConfig } from "./relay_defaults.ts";
 import type {
   DrainOptions,
@@ -37,6 +40,7 @@ import type {
   TopologyCircuit,
   TopologyClient,
 } from "./relay_types.ts";
+import type { RevocationList } from "./revocation_list.ts";
 
 /** Control streams of one session: a second one replaces the first. */
 const CONTROLS_PER_SESSION_MAX = 2;
@@ -53,6 +57,8 @@ const TOPOLOGY_MAX = 1_000;
 export interface RelayOptions {
   readonly config: RelayConfig;
   readonly node: NodeConfig;
+  /** Who is let in; left out, `config.registry` says it all. */
+  readonly admission?: AdmissionConfig;
   /** Wall-clock time at construction: milliseconds since 1970. */
   readonly unixMs: number;
   /** Relay client and circuits of its own node, if that is to use relays itself. */
@@ -64,6 +70,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
   /** The node that the relay is: give commands of a node to it, then drive the relay. */
   readonly node: NodeMachine;
   readonly #config: RelayConfig;
+  readonly #admission: Admission;
   readonly #clients: Clients;
   readonly #circuits: CircuitTable;
   readonly #peers = new Map<SessionId, RelayPeer>();
@@ -87,12 +94,18 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     this.node = new NodeMachine(node, env, now, options.buildExtensions);
     this.node.serve(RELAY_PROTOCOL, [RELAY_PROTOCOL_VERSION], { streamsPerPeerMax: CONTROLS_PER_SESSION_MAX });
     this.node.serve(CIRCUIT_PROTOCOL, [RELAY_PROTOCOL_VERSION], { streamsPerPeerMax: CIRCUITS_PER_SESSION_MAX });
+    const rules = rulesOfConfig(config.registry);
+    this.#admission = new Admission(options.admission ?? { rules, keys: new Map(), audiences: [] }, {
+      id: endpoint.identity.id,
+      crypto: env.crypto,
+    });
     const emit = (event: RelayServerEvent): void => this.#events.push(event);
     this.#clients = new Clients({
       config,
       env,
-      seed: options.node.endpoint.identity.seed,
-      unixMsOf: (at) => Math.round(at + this.#unixMsOffset),
+      seed: endpoint.identity.seed,
+      admission: this.#admission,
+      unixMsOf: (at) => this.#unixMsOf(at),
       whereIs: (session) => this.#whereIs(session),
       emit,
       closeCircuits: (client, code, at) => this.#circuits.closeOf(client, code, at),
@@ -164,14 +177,36 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     this.#drainNode(now);
   }
 
-  /** Everything about names that must outlive the process. It holds no secret, but says who was here. */
-  snapshot(now: Instant): Bytes {
-    return this.#clients.registry.snapshot(now, Math.round(now + this.#unixMsOffset));
+  /** Puts another policy into force for whoever registers from now on; who is here stays. */
+  setAdmission(config: AdmissionConfig): void {
+    this.#admission.replace(config);
   }
 
-  /** Takes back what `snapshot` gave; `false` when it is damaged or something else. Call it before the first client. */
+  /**
+   * Takes a token back, and ends the registrations that it gave; `false` when the id is malformed or the list is full.
+   * Without knowing when the token expires it is kept for as long as any token can last.
+   */
+  revoke(id: string, options: { readonly untilUnixMs?: number }, now: Instant): boolean {
+    const isKept = this.#admission.revocations.revoke(id, { ...options, unixMs: this.#unixMsOf(now) });
+    this.#clients.dropRevoked(now);
+    return isKept;
+  }
+
+  /** Takes back what another list does; `false` when not all of it fits. Nothing is ever given again. */
+  mergeRevocations(list: RevocationList, now: Instant): boolean {
+    const isWhole = this.#admission.revocations.merge(list, this.#unixMsOf(now));
+    this.#clients.dropRevoked(now);
+    return isWhole;
+  }
+
+  /** All about names and revocations that must outlive the process. It holds no secret, but says who was here. */
+  snapshot(now: Instant): Bytes {
+    return this.#clients.registry.snapshot(now, this.#unixMsOf(now));
+  }
+
+  /** Takes back what `snapshot` gave; `false` when it is damaged or none. Call it before the first client. */
   restore(bytes: Uint8Array, now: Instant): boolean {
-    return this.#clients.registry.restore(bytes, now, Math.round(now + this.#unixMsOffset));
+    return this.#clients.registry.restore(bytes, now, this.#unixMsOf(now));
   }
 
   // Outputs.
@@ -208,6 +243,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
       bytesForwarded: this.#circuits.bytesForwarded,
       drops: this.#circuits.drops,
       registry: this.#clients.registry.stats(),
+      voidTokens: this.#admission.voids,
       isDraining: this.#drain !== undefined,
     };
   }
@@ -405,6 +441,10 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     this.node.close("going_away", "", now);
     this.#drain = { earliestAt: NEVER, closeAt: NEVER, waiting: new Set() };
     this.#drainNode(now);
+  }
+
+  #unixMsOf(now: Instant): number {
+    return Math.round(now + this.#unixMsOffset);
   }
 
   #whereIs(session: SessionId): { readonly remote: string; readonly group: string } {

@@ -6,6 +6,8 @@
 
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
+import type { VoidCounts } from "./admission.ts";
+import type { NodeType } from "./admission_token.ts";
 import type { ClientClass, RegistryConfig, RegistryStats } from "./registry_types.ts";
 
 /** What clients of one class may use. */
@@ -71,6 +73,12 @@ export interface ClientFacts {
   /** Scheme and host; never a port, which says nothing. */
   readonly remote: string;
   readonly clientClass: ClientClass;
+  /** `client`: nobody can open circuits to it. */
+  readonly nodeType: NodeType;
+  /** Where its token or the policy says that it belongs. */
+  readonly namespace: string | undefined;
+  /** The id of the token that let it in, by which it can be revoked. */
+  readonly tokenId: string | undefined;
   readonly joinedAtUnixMs: number;
 }
 
@@ -109,6 +117,8 @@ export interface RelayStats {
   /** Circuits refused and closed other than by their ends, by code. Bytes are never dropped. */
   readonly drops: Readonly<Partial<Record<ErrorCode, number>>>;
   readonly registry: RegistryStats;
+  /** Tokens of operators that were of no use, by reason; `foreign` were signed by no key of this relay. */
+  readonly voidTokens: VoidCounts;
   readonly isDraining: boolean;
 }
 

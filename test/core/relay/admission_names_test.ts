@@ -191,7 +191,7 @@ test("names: uses are counted over restarts, and a token past its time counts no
   assert.ok(later.registry.restore(saved, 20, UNIX_MS + 20));
   assert.equal(refused(later, { id: "id-c", admission }, 21), "quota");
   assert.equal(granted(later, { id: "id-a", admission }, 22).name, first.name);
-  assert.equal(refused(later, { id: "id-c", admission }, 49 * HOUR), "token_refused");
+  assert.equal(refused(later, { id: "id-c", admission }, 49 * HOUR), "token_expired");
 });
 
 test("names: a revoked token and those issued before an instant let nobody in", () => {
@@ -199,10 +199,10 @@ test("names: a revoked token and those issued before an instant let nobody in", 
   const admission = issue({ uses: 5 });
   granted(world, { admission });
   world.admission.revocations.revoke("t-1", { unixMs: UNIX_MS });
-  assert.equal(refused(world, { admission }, 1), "token_refused");
+  assert.equal(refused(world, { admission }, 1), "token_revoked");
   assert.equal(granted(world, { admission: issue({ id: "t-2" }) }, 1).clientClass, "token");
   world.admission.revocations.revokeIssuedBefore(UNIX_MS + 1);
-  assert.equal(refused(world, { admission: issue({ id: "t-2" }) }, 1), "token_refused");
+  assert.equal(refused(world, { admission: issue({ id: "t-2" }) }, 1), "token_revoked");
   assert.deepEqual(world.admission.voids, { revoked: 1, issued_before: 1 });
 });
 

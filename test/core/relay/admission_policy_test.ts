@@ -32,7 +32,12 @@ const SHOP = "k4.pid.shop";
 const NONE: AdmissionFacts["standing"] = { type: "none" };
 const LISTED: AdmissionFacts["standing"] = { type: "listed" };
 const FOREIGN: AdmissionFacts["standing"] = { type: "foreign" };
-const EXPIRED: AdmissionFacts["standing"] = { type: "void", key: OPS, reason: "expired", id: "x" };
+const EXPIRED: Extract<AdmissionFacts["standing"], { type: "void" }> = {
+  type: "void",
+  key: OPS,
+  reason: "expired",
+  id: "x",
+};
 
 function valid(key: string, namespace?: string): AdmissionFacts["standing"] {
   const claims = { id: "x", issuedAtUnixMs: 0, expiresAtUnixMs: 1, ...(namespace === undefined ? {} : { namespace }) };
@@ -78,8 +83,11 @@ const TABLE: readonly (readonly [
   [[ops], { standing: valid(OPS) }, [0, "token"]],
   [[ops], { standing: valid(SHOP) }, [undefined, "token_refused"]],
   [[ops], { standing: LISTED }, [0, "token"]],
-  [[ops], { standing: EXPIRED }, [0, "token_refused"]],
-  [[ops, anonymous], { standing: EXPIRED }, [0, "token_refused"]],
+  [[ops], { standing: EXPIRED }, [0, "token_expired"]],
+  [[ops, anonymous], { standing: EXPIRED }, [0, "token_expired"]],
+  [[ops, anonymous], { standing: { ...EXPIRED, reason: "revoked" } }, [0, "token_revoked"]],
+  [[ops, anonymous], { standing: { ...EXPIRED, reason: "issued_before" } }, [0, "token_revoked"]],
+  [[ops, anonymous], { standing: { ...EXPIRED, reason: "holder" } }, [0, "token_refused"]],
   [[ops, anonymous], { standing: FOREIGN }, [undefined, "token_refused"]],
   [[anonymous], { standing: FOREIGN }, [undefined, "token_refused"]],
   [[anonymous], { standing: valid(OPS) }, [undefined, "token_refused"]],

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
-import { paserkPublicId, signPaseto } from "../../../core/crypto/paseto.ts";
+import { decodePaserkPublic, paserkPublicId, signPaseto } from "../../../core/crypto/paseto.ts";
 import type { AdmissionClaims, AdmissionKey, AdmissionStanding } from "../../../core/relay/admission_token.ts";
 import {
   ADMISSION_CONTEXT,
@@ -20,6 +20,9 @@ import {
 import { decodeRevocationList, RevocationList } from "../../../core/relay/revocation_list.ts";
 import { formatRfc3339, parseRfc3339 } from "../../../core/relay/rfc3339.ts";
 import { encodeUtf8 } from "../../../core/wire/utf8.ts";
+import vectors from "../../vectors/relay.json" with { type: "json" };
+import { fromHex } from "../wire/hex.ts";
+import { identityOf } from "./relay_world.ts";
 
 const FC_SEED = 7_110_326;
 const NOW = 1_767_225_600_000;
@@ -58,7 +61,7 @@ test("issueAdmissionToken: what is issued says what was claimed, to the key's ho
     name: "player-*",
     type: "client",
     targets: ["lobby-*", "ops/*", "*/status"],
-    protocols: ["chat", "game.*"],
+    holder: identityOf(1).id,
     uses: 3,
     bytesPerSecond: 65_536,
     burstBytes: 131_072,
@@ -75,6 +78,19 @@ test("issueAdmissionToken: what is issued says what was claimed, to the key's ho
   assert.deepEqual(check(""), { type: "none" });
 });
 
+test("verifyAdmissionToken reproduces the vectors, and issueAdmissionToken writes what it reads", () => {
+  for (const { seedHex, key, keyId, token, claims } of vectors.admissions) {
+    const publicKey = decodePaserkPublic(key);
+    assert.ok(publicKey !== undefined);
+    const known = { id: paserkPublicId(publicKey), publicKey };
+    assert.equal(known.id, keyId);
+    const at = claims.issuedAtUnixMs;
+    assert.deepEqual(check(token, at, [known]), { type: "valid", key: keyId, claims });
+    const again = issueAdmissionToken(claims as AdmissionClaims, fromHex(seedHex), nobleProvider);
+    assert.deepEqual(check(again, at, [known]), { type: "valid", key: keyId, claims });
+  }
+});
+
 test("verifyAdmissionToken keeps to the times and the audience of a token", () => {
   const reasonAt = (unixMs: number, extra: Partial<AdmissionClaims> = {}): string => {
     const standing = check(issueAdmissionToken(claimsWith(extra), SEED, nobleProvider), unixMs);
@@ -86,6 +102,18 @@ test("verifyAdmissionToken keeps to the times and the audience of a token", () =
   assert.equal(reasonAt(NOW - 60_001), "not_yet");
   assert.equal(reasonAt(NOW, { notBeforeUnixMs: NOW + 60_001 }), "not_yet");
   assert.equal(reasonAt(NOW, { audience: "relays-us" }), "audience");
+});
+
+test("verifyAdmissionToken: a token for one node is void in the hands of another", () => {
+  const [holder, thief] = [identityOf(1).id, identityOf(2).id];
+  const token = encodeUtf8(issueAdmissionToken(claimsWith({ holder }), SEED, nobleProvider));
+  const keys = new Map([[KEY.id, KEY]]);
+  const standingOf = (who?: string): string => {
+    const options = { keys, audiences: [], unixMs: NOW, ...(who === undefined ? {} : { holder: who }) };
+    const standing = verifyAdmissionToken(token, options, nobleProvider);
+    return standing.type === "void" ? standing.reason : standing.type;
+  };
+  assert.deepEqual([standingOf(holder), standingOf(thief), standingOf()], ["valid", "holder", "valid"]);
 });
 
 test("verifyAdmissionToken voids what it does not understand, and takes what is not about permissions", () => {
@@ -104,7 +132,9 @@ test("verifyAdmissionToken voids what it does not understand, and takes what is 
     { ...RAW, viaduct: { targets: "lobby" } },
     { ...RAW, viaduct: { targets: ["a/b/c"] } },
     { ...RAW, viaduct: { targets: new Array(33).fill("a") } },
-    { ...RAW, viaduct: { protocols: ["Chat"] } },
+    { ...RAW, viaduct: { protocols: ["chat"] } },
+    { ...RAW, viaduct: { holder: "me" } },
+    { ...RAW, viaduct: { holder: "A".repeat(56) } },
     { ...RAW, viaduct: { uses: 0 } },
     { ...RAW, viaduct: { uses: 1.5 } },
     { ...RAW, viaduct: { bytesPerSecond: -1 } },

@@ -28,6 +28,7 @@ function revive(value: object): unknown {
   const out: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     if (name === "tokenHex") out.token = fromHex(field as string);
+    else if (name === "admissionHex") out.admission = fromHex(field as string);
     else if (name === "keyHex") out.key = fromHex(field as string);
     else if (Array.isArray(field)) out[name] = field.map((part: object) => revive(part));
     else out[name] = field;

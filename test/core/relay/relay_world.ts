@@ -14,6 +14,7 @@ import { NodeMachine } from "../../../core/node/node.ts";
 import { DEFAULT_NODE_LIMITS } from "../../../core/node/node_defaults.ts";
 import type { ConnectCommandOptions, ConnectTarget, NodeConfig, NodeEvent } from "../../../core/node/node_types.ts";
 import { relayExtensions } from "../../../core/node/relay_extensions.ts";
+import type { AdmissionConfig } from "../../../core/relay/admission.ts";
 import type { RegistryConfig } from "../../../core/relay/registry_types.ts";
 import { Relay } from "../../../core/relay/relay.ts";
 import { DEFAULT_RELAY_CONFIG } from "../../../core/relay/relay_defaults.ts";
@@ -57,6 +58,8 @@ export interface RelayHost {
 export interface ResidentOptions {
   readonly name?: string;
   readonly token?: Uint8Array;
+  /** A token that an operator signed. */
+  readonly admission?: Uint8Array;
   readonly about?: string;
   readonly seed?: number;
   readonly session?: Partial<SessionConfig>;
@@ -67,6 +70,7 @@ export interface ResidentOptions {
 /** What differs from the defaults of a relay. */
 export interface RelayWorldOptions extends Partial<Omit<RelayConfig, "registry">> {
   readonly registry?: Partial<RegistryConfig>;
+  readonly admission?: AdmissionConfig;
 }
 
 /** A network with relays and nodes. */
@@ -92,7 +96,7 @@ export class RelayWorld {
   }
 
   newRelay(identity: Identity, config: RelayWorldOptions = {}): Relay {
-    const { registry, ...rest } = config;
+    const { registry, admission, ...rest } = config;
     return new Relay(
       {
         // All hosts of the simulation have one address.
@@ -107,6 +111,7 @@ export class RelayWorld {
           },
         },
         node: this.#config(identity, {}),
+        ...(admission === undefined ? {} : { admission }),
         unixMs: UNIX_MS + this.now,
       },
       environmentOf(this.network.random.next()),
@@ -198,6 +203,7 @@ export class RelayWorld {
       limits: DEFAULT_NODE_LIMITS,
       name: options.name,
       token: options.token,
+      ...(options.admission === undefined ? {} : { admission: options.admission }),
       about: options.about ?? "",
     };
   }
