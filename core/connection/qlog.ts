@@ -11,7 +11,7 @@
 
 import { ERRORS, type ErrorCode } from "../error.ts";
 import type { Instant } from "../machine.ts";
-import { type Json, type JsonObject, type QlogVersion, qlogFrame, roundMs } from "./qlog_frames.ts";
+import { type Json, type JsonObject, type QlogVersion, qlogFrame, roundMs, UINT32_MAX } from "./qlog_frames.ts";
 import type { PathId, Role } from "./session_types.ts";
 import type { TraceEvent, TraceMetrics } from "./trace.ts";
 
@@ -135,7 +135,7 @@ function oldData(event: TraceEvent, role: Role): JsonObject {
       return {
         owner: event.isRemote ? "remote" : "local",
         connection_code: event.applicationCode === undefined ? TRANSPORT_ERRORS[event.code] : undefined,
-        application_code: event.applicationCode,
+        application_code: (event.applicationCode ?? 0) > UINT32_MAX ? undefined : event.applicationCode,
         internal_code: ERRORS[event.code].wire,
         reason: event.code,
         trigger: closeTrigger(event.code, event.applicationCode, true),

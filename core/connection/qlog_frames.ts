@@ -22,7 +22,8 @@ export interface JsonObject {
  */
 export type QlogVersion = "0.3" | "quic-13";
 
-const UINT32_MAX = 0xffffffff;
+/** What -04 has room for in most codes. */
+export const UINT32_MAX = 0xffffffff;
 
 /** Milliseconds to the microsecond. */
 export function roundMs(ms: number): number {
@@ -84,7 +85,7 @@ export function qlogFrame(frame: TraceFrame, version: QlogVersion): JsonObject {
       return {
         frame_type: "connection_close",
         error_space: frame.applicationCode === undefined ? "transport" : "application",
-        ...applicationError(frame.applicationCode ?? frame.wireCode, isOld),
+        ...closeError(frame.applicationCode ?? frame.wireCode, isOld),
       };
     case "unknown":
       return unknownFrame(frame.number, isOld);
@@ -95,6 +96,10 @@ export function qlogFrame(frame: TraceFrame, version: QlogVersion): JsonObject {
 function applicationError(code: number, isOld: boolean): JsonObject {
   if (!isOld) return { error: "unknown", error_code: code };
   return { error_code: code <= UINT32_MAX ? code : "unknown" };
+}
+
+function closeError(code: number, isOld: boolean): JsonObject {
+  return isOld && code > UINT32_MAX ? { error_code_value: code } : applicationError(code, isOld);
 }
 
 function unknownFrame(number: number, isOld: boolean): JsonObject {

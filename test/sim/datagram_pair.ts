@@ -11,7 +11,7 @@ import { nobleProvider } from "../../core/crypto/noble_provider.ts";
 import type { Environment } from "../../core/machine.ts";
 import { Endpoint } from "../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
-import type { EndpointEvent, EndpointLimits } from "../../core/node/endpoint_types.ts";
+import type { EndpointEvent, EndpointLimits, SessionTracing } from "../../core/node/endpoint_types.ts";
 import type { DatagramLinkOptions } from "../../sim/datagram_link.ts";
 import type { SimHost } from "../../sim/network.ts";
 import { SimNetwork } from "../../sim/network.ts";
@@ -59,16 +59,19 @@ export function datagramPair(
     readonly link?: Partial<DatagramLinkOptions>;
     readonly session?: Partial<SessionConfig>;
     readonly limits?: Partial<EndpointLimits>;
+    /** Of one end's sessions. */
+    readonly trace?: { readonly client?: SessionTracing; readonly server?: SessionTracing };
   } = {},
 ): DatagramPair {
   const network = new SimNetwork({ seed, model: { delayMs: 15, jitterMs: 0 } });
   network.datagrams.options = options.link ?? INTEROP_LINK;
-  const make = (name: string, fill: number): DatagramEnd => {
+  const make = (name: "client" | "server", fill: number): DatagramEnd => {
     const endpoint = new Endpoint(
       {
         identity: identityFromSeed(new Uint8Array(32).fill(fill), nobleProvider),
         session: { ...DEFAULT_SESSION_CONFIG, ...options.session },
         limits: { ...DEFAULT_ENDPOINT_LIMITS, ...options.limits },
+        trace: options.trace?.[name],
       },
       environmentOf(network.random.next()),
       network.now,
