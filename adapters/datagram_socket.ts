@@ -3,7 +3,7 @@
  *
  * The invariants to hold: no Promise and no closure per datagram; an error about one remote address never closes the
  * socket; what is remembered of addresses is bounded, so a flood of spoofed ones costs nothing that stays.
- * THREATS t-B1.
+ * THREATS t-C1.
  *
  * @module
  */

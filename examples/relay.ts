@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createNode, createRelay } from "../adapters/node/mod.ts";
+import { createNode, createRelay } from "../mod.ts";
 
 await using relay = await createRelay({ listen: ["tcp://127.0.0.1:0"] });
 await using alice = await createNode({ relays: [relay.ticket()], name: "alice" });

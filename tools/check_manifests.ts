@@ -1,6 +1,6 @@
 /**
- * package.json, jsr.json and deno.json say the same, every entry point exists, and the pages that list what is in the
- * code list all of it. DESIGN: a check holds it.
+ * package.json, jsr.json and deno.json say the same, every entry point exists, the pages that list what is in the code
+ * list all of it, and what comments refer to is there.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { problemsOfErrorPages } from "./error_pages.ts";
 import { problemsOfLimitsPage } from "./limits_page.ts";
+import { problemsOfReferences } from "./references_page.ts";
 
 type Json = { readonly [key: string]: Json } | string;
 
@@ -83,7 +84,7 @@ for (const name of names(exportsMap)) {
 for (const lock of ["package-lock.json", "test/runtimes/package-lock.json"]) {
   expect(!readFileSync(join(root, lock), "utf8").includes('"resolved"'), `${lock} records where packages came from`);
 }
-problems.push(...problemsOfLimitsPage(root), ...problemsOfErrorPages(root));
+problems.push(...problemsOfLimitsPage(root), ...problemsOfErrorPages(root), ...problemsOfReferences(root));
 
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length > 0 ? 1 : 0;

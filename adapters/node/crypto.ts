@@ -36,7 +36,7 @@ const SECRET_PREFIX: Readonly<Record<Curve, string>> = {
 };
 const RAW_BYTES = 32;
 
-/** An AEAD key of the host. FACTS: always hand over a `KeyObject`, a raw key costs three times as much. */
+/** An AEAD key of the host. Always a `KeyObject`: a raw key costs three times as much. */
 class NativeAeadKey implements AeadKey {
   readonly cipher: CipherName;
   #key: KeyObject | undefined;

@@ -1,5 +1,5 @@
 /**
- * Identities in files of their owner alone. PROTOCOL-independent; THREATS A-disk.
+ * Identities in files of their owner alone. THREATS A-disk.
  *
  * @module
  */

@@ -112,7 +112,7 @@ export function encodeControlFrame(writer: Writer, frame: ControlFrame, numbers:
   }
 }
 
-/** Writes a CLOSE frame: wire code, application code plus one or 0, reason. PROTOCOL §5.13. */
+/** Writes a CLOSE frame: wire code, application code plus one or 0, reason. PROTOCOL §5.3. */
 export function encodeCloseFrame(
   writer: Writer,
   wireCode: number,

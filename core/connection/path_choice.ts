@@ -22,7 +22,7 @@ export interface PathCandidate {
   readonly bytesInFlight: number;
 }
 
-/** A direct path wins over a relay even when it is slower: it costs nobody else anything. DESIGN §5. */
+/** A direct path wins over a relay even when it is slower: it costs nobody else anything. */
 const KIND_RANK: Readonly<Record<PathKind, number>> = { bytes: 0, messages: 0, datagrams: 0, relay: 1 };
 /** Hysteresis of ECF: a slow path that was not used before must be better by this much. Lim et al. 2017, §4. */
 const ECF_BETA = 0.25;

@@ -25,7 +25,7 @@ export const DEFAULT_SESSION_CONFIG: SessionConfig = Object.freeze({
   datagramPathBytesMax: 1452,
   congestion: "cubic",
   pathPolicy: "best",
-  // DESIGN §5: the session outlives all its paths this long.
+  // A laptop that changes networks, a relay that restarts: the session outlives all its paths this long.
   resumeWindowMs: 60_000,
   // THREATS t-C20.
   pathsMax: 8,

@@ -1,7 +1,7 @@
 /**
  * Who a node is: an Ed25519 key, its text form with a checksum, and the X25519 form of the same key that the Noise
- * handshake uses as static key. PROTOCOL §3.1; DESIGN: "the Noise static key is the Montgomery form of the identity
- * key" (Thormarker 2021, "On using the same key pair for Ed25519 and an X25519 based KEM").
+ * handshake uses as static key. PROTOCOL §3.1: the Noise static key is the Montgomery form of the identity
+ * key (Thormarker 2021, "On using the same key pair for Ed25519 and an X25519 based KEM").
  *
  * The invariant to hold: one id has one static key and one text; what does not decode to a point of large order is no
  * id.

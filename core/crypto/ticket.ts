@@ -1,5 +1,5 @@
 /**
- * Tickets: everything needed to reach a node in one string that fits a URL, a chat line and a QR code. PROTOCOL §3.12.
+ * Tickets: everything needed to reach a node in one string that fits a URL, a chat line and a QR code. PROTOCOL §3.13.
  *
  * Base32 rather than base64url: a fifth longer, but it survives a change of case, is read out and typed, is
  * one word to double-click, and a QR code holds it in its alphanumeric mode (in capitals), where it is the shorter one.

@@ -3,7 +3,7 @@
  * one: packages say by themselves to which session and path they belong.
  *
  * The invariants to hold: a flow lives only as long as something uses it, so a spoofed address costs nothing that
- * stays; an address that proved nothing gets at most three times what came from it. RFC 9000 §8.1, THREATS t-B1.
+ * stays; an address that proved nothing gets at most three times what came from it. RFC 9000 §8.1, THREATS t-C1.
  *
  * @module
  */
