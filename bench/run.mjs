@@ -1,156 +1,123 @@
 /**
  * `npm run bench`: Viaduct beside others, two processes on loopback, in one run; prints medians and ratios.
  *
- *   npm run bench -- [--rounds 3] [--only bulk,requests,…] [--node PATH]
+ *   npm run bench -- [--rounds 3] [--scheme tcp,udp] [--runtime node20,node24,deno,bun] [--only bulk,requests,…]
+ *                    [--systems viaduct,net,…] [--tries 1] [--json FILE]
  *
- * Fairness: the same message sizes, encrypted and authenticated but for node:net, which is the floor and says so; rounds
- * of the systems are interleaved; a warm-up is not counted.
+ * Fairness: the same message sizes, encrypted and authenticated but for the bare sockets of the runtime, which are the
+ * floor; rounds of the systems are interleaved; a warm-up is not counted. On a shared machine `--tries 3` measures again
+ * where others took more than a fifth of the processors meanwhile, and keeps the calmest try.
  *
  * @module
  */
 
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { ensureDependencies, run } from "../tools/setup.mjs";
+import { measure } from "./measure.mjs";
+import { RUNTIMES_OF, WORKLOADS } from "./plan.mjs";
+import { findRuntimes } from "./runtimes.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(HERE, "..");
-const TIMEOUT_MS = 120_000;
+/** The share of the processors that others may take before a figure is not to be relied on. */
+const OTHERS_MAX = 0.2;
 const { values } = parseArgs({
-  options: { rounds: { type: "string" }, only: { type: "string" }, node: { type: "string" } },
+  options: {
+    rounds: { type: "string", default: "3" },
+    scheme: { type: "string", default: "tcp,udp" },
+    runtime: { type: "string", default: "node24" },
+    only: { type: "string" },
+    systems: { type: "string" },
+    tries: { type: "string", default: "1" },
+    json: { type: "string" },
+  },
 });
-const rounds = Number(values.rounds ?? 3);
-const node24 = join(
-  ROOT,
-  "test",
-  "runtimes",
-  "node_modules",
-  `node24-${process.platform}-${process.arch}`,
-  "bin",
-  "node",
-);
-const node = values.node ?? (existsSync(node24) ? node24 : process.execPath);
+const rounds = Number(values.rounds);
+const isAmong = (list, name) => list === undefined || list.split(",").includes(name);
+const workloads = WORKLOADS.filter(({ name, scheme }) => isAmong(values.only, name) && isAmong(values.scheme, scheme));
 
-/** What is measured, in which unit, and who takes part. */
-const WORKLOADS = [
-  { name: "bulk", unit: "MiB/s", title: "one stream, 64 KiB writes", systems: ["viaduct", "tls", "net", "libp2p"] },
-  {
-    name: "pingpong",
-    unit: "/s",
-    title: "64 B request and answer, one in flight",
-    systems: ["viaduct", "net", "libp2p"],
-  },
-  { name: "requests", unit: "/s", title: "64 B request and answer, 32 in flight", systems: ["viaduct", "net"] },
-  { name: "streams", unit: "/s", title: "open a stream, echo 64 B, close; 16 at once", systems: ["viaduct", "libp2p"] },
-  { name: "connects", unit: "/s", title: "connections, 16 at once", systems: ["viaduct", "tls", "libp2p"] },
-  {
-    name: "idle",
-    unit: "KiB",
-    title: "resident memory of an idle connection",
-    systems: ["viaduct", "tls"],
-    isLowerBetter: true,
-  },
-  { name: "relayBulk", unit: "MiB/s", title: "one stream through a relay process", systems: ["viaduct"] },
-  { name: "relayPingpong", unit: "/s", title: "64 B through a relay process", systems: ["viaduct"] },
-];
-
+await ensureDependencies();
 await step(process.execPath, [join(ROOT, "node_modules", "tsdown", "dist", "run.mjs")], ROOT);
-if (!existsSync(join(HERE, "node_modules", "libp2p"))) {
+if (["libp2p", "hyperdht", "selfsigned"].some((name) => !existsSync(join(HERE, "node_modules", name)))) {
   await step("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"], HERE);
 }
-process.stdout.write(
-  `${process.platform} ${process.arch}, Node ${await versionOf(node)}, medians of ${rounds} rounds\n`,
-);
-for (const workload of WORKLOADS) {
-  if (values.only !== undefined && !values.only.split(",").includes(workload.name)) continue;
-  const results = new Map(workload.systems.map((system) => [system, []]));
+process.stdout.write(`${process.platform} ${process.arch}, medians of ${rounds} rounds\n`);
+for (const runtime of await findRuntimes(values.runtime.split(","))) {
+  for (const workload of workloads) await compare(runtime, workload);
+}
+
+async function compare(runtime, workload) {
+  const systems = workload.systems.filter(
+    (system) => isAmong(values.systems, system) && (RUNTIMES_OF[system] ?? [runtime.name]).includes(runtime.name),
+  );
+  const results = new Map(systems.map((system) => [system, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const system of workload.systems) {
+    for (const system of systems) {
       try {
-        results.get(system).push(await measure(system, workload.name));
+        results.get(system).push(await measureCalmly({ system, runtime, workload }));
       } catch (error) {
-        process.stdout.write(`  ${system}: ${error.message.split("\n")[0]}\n`);
+        process.stdout.write(`  ${runtime.name} ${system}: ${error.message.split("\n")[0]}\n`);
       }
     }
   }
-  show(workload, results);
+  show(runtime, workload, results);
 }
 
-function show({ name, title, unit }, results) {
-  const own = median(results.get("viaduct"));
-  process.stdout.write(`\n${name}: ${title}\n`);
-  for (const [system, figures] of results) {
-    if (figures.length === 0) continue;
-    const middle = median(figures);
+/** Measures again while others took much of the machine, and keeps the calmest try. */
+async function measureCalmly(what) {
+  let calmest;
+  for (let attempt = 0; attempt < Number(values.tries); attempt++) {
+    const result = await measure(what);
+    if (calmest === undefined || result.others < calmest.others) calmest = result;
+    if (!(calmest.others > OTHERS_MAX)) break;
+  }
+  return calmest;
+}
+
+function show(runtime, workload, results) {
+  const { name, scheme, title, unit } = workload;
+  process.stdout.write(`\n${runtime.name} ${scheme} ${name}: ${title}\n`);
+  const own = results.get("viaduct") ?? [];
+  for (const [system, measured] of results) {
+    if (measured.length === 0) continue;
+    const figures = measured.map(({ figure }) => figure);
+    const middle = middleOf(measured);
     const range = `${format(Math.min(...figures))} to ${format(Math.max(...figures))}`;
-    const ratio = system === "viaduct" ? "" : `, viaduct is ${(own / middle).toFixed(2)} of it`;
-    process.stdout.write(`  ${system.padEnd(8)} ${format(middle)} ${unit} (${range})${ratio}\n`);
+    const { p50, p99, heap, table, others } = middle;
+    const parts = [`  ${system.padEnd(8)} ${format(middle.figure)} ${unit} (${range})`];
+    if (p99 !== undefined) parts.push(`p50 ${format(p50)} us, p99 ${format(p99)} us`);
+    if (heap !== undefined) parts.push(`${format(heap)} of it on the heap`);
+    if (system !== "viaduct" && own.length > 0) {
+      parts.push(`viaduct is ${(middleOf(own).figure / middle.figure).toFixed(2)} of it`);
+      if (p99 !== undefined) parts.push(`its p99 ${(middleOf(own).p99 / p99).toFixed(2)} of it`);
+    }
+    if (others > OTHERS_MAX) parts.push(`others took ${Math.round(100 * others)} % of the machine`);
+    process.stdout.write(`${parts.join(", ")}\n`);
+    for (const [what, figure] of Object.entries(table ?? {})) {
+      process.stdout.write(`           ${what}: ${figure.toFixed(2)}\n`);
+    }
+    if (values.json !== undefined) {
+      const line = { date: new Date().toISOString(), runtime: runtime.name, scheme, name, system, unit, ...middle };
+      appendFileSync(values.json, `${JSON.stringify({ ...line, all: figures })}\n`);
+    }
   }
 }
 
-async function measure(system, workload) {
-  const entry = join(HERE, "systems", `${system}.mjs`);
-  const children = [];
-  const start = async (args) => {
-    const child = spawn(node, ["--expose-gc", entry, ...args], { cwd: HERE, stdio: ["ignore", "pipe", "pipe"] });
-    children.push(child);
-    return await firstLine(child);
-  };
-  try {
-    const isRelayed = workload.startsWith("relay");
-    const relay = isRelayed ? await start(["relay"]) : "";
-    const address = await start(["server", relay]);
-    return Number(await start(["client", workload, address, relay]));
-  } finally {
-    for (const child of children) child.kill("SIGKILL");
-  }
-}
-
-function firstLine(child) {
-  return new Promise((resolve, reject) => {
-    let output = "";
-    let errors = "";
-    const timer = setTimeout(() => reject(new Error("It took too long")), TIMEOUT_MS);
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      output += text;
-      const end = output.indexOf("\n");
-      if (end < 0) return;
-      clearTimeout(timer);
-      resolve(output.slice(0, end));
-    });
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      errors += text;
-    });
-    child.on("close", () => {
-      clearTimeout(timer);
-      reject(new Error(errors.trim().split("\n").at(-1) || "It ended without a figure"));
-    });
-  });
-}
-
-function step(command, args, cwd) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ["ignore", "ignore", "inherit"] });
-    child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`${command} failed`))));
-  });
-}
-
-function versionOf(path) {
-  return new Promise((resolve) => {
-    const child = spawn(path, ["--version"], { stdio: ["ignore", "pipe", "ignore"] });
-    child.stdout.setEncoding("utf8").on("data", (text) => resolve(text.trim()));
-  });
-}
-
-function median(figures) {
-  const sorted = [...figures].sort((left, right) => left - right);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+/** The measurement whose figure is the median. */
+function middleOf(measured) {
+  const sorted = [...measured].sort((left, right) => left.figure - right.figure);
+  return sorted[Math.floor(sorted.length / 2)];
 }
 
 function format(figure) {
   return figure >= 100 ? Math.round(figure).toLocaleString("en") : figure.toFixed(1);
+}
+
+async function step(command, args, cwd) {
+  const { code, output } = await run(command, args, { cwd });
+  if (code !== 0) throw new Error(`${command} failed\n${output.slice(-2000)}`);
 }

@@ -5,9 +5,11 @@
  */
 
 import { connect, createServer } from "node:net";
-import process from "node:process";
-import { serveSockets, workOnSockets } from "./sockets.mjs";
+import { serveRelay, serveSockets, workOnSockets } from "./sockets.mjs";
+import { job } from "./workloads.mjs";
 
-const [role, workload, address] = process.argv.slice(2);
-if (role === "server") serveSockets((onSocket) => createServer({ noDelay: true }, onSocket));
-else await workOnSockets(workload, (port) => connect({ port, host: "127.0.0.1", noDelay: true }), address);
+const dial = (port) => connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: job.role === "relay" });
+if (job.role === "server") serveSockets((onSocket) => createServer({ noDelay: true }, onSocket));
+else if (job.role === "relay") {
+  serveRelay((onSocket) => createServer({ noDelay: true, allowHalfOpen: true }, onSocket), dial);
+} else await workOnSockets(dial);

@@ -4,23 +4,21 @@
  * @module
  */
 
-import process from "node:process";
 import { connect, createServer } from "node:tls";
 import { generate } from "selfsigned";
 import { serveSockets, workOnSockets } from "./sockets.mjs";
+import { job } from "./workloads.mjs";
 
-const [role, workload, address] = process.argv.slice(2);
 const dial = (port) =>
   connect({ port, host: "127.0.0.1", rejectUnauthorized: false, minVersion: "TLSv1.3" }).setNoDelay(true);
-if (role === "server") await serve();
-else if (workload === "idle") await workOnSockets(workload, dial, await serve());
-else await workOnSockets(workload, dial, address);
+if (job.role === "server") await serve();
+else if (job.workload === "idle") await workOnSockets(dial, await serve(true));
+else await workOnSockets(dial);
 
-async function serve() {
+async function serve(isQuiet = false) {
   const { cert, private: key } = await generate([{ name: "commonName", value: "bench" }], {
     keyType: "ec",
     curve: "P-256",
   });
-  const isQuiet = role !== "server";
   return await serveSockets((onSocket) => createServer({ key, cert, minVersion: "TLSv1.3" }, onSocket), isQuiet);
 }

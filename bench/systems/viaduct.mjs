@@ -4,64 +4,94 @@
  * @module
  */
 
-import process from "node:process";
-import { createNode, createRelay } from "../../dist/adapters/node/mod.js";
-import { bulk, connects, idle, requests, tell } from "./workloads.mjs";
+import { bulk, connects, idle, job, requests, roundTrips, tell } from "./workloads.mjs";
 
-const [role, ...args] = process.argv.slice(2);
-const unlimited = { relay: { classes: { anonymous: { bytesPerSecond: 0 } } } };
+const adapter = globalThis.Deno !== undefined ? "deno" : globalThis.Bun !== undefined ? "bun" : "node";
+const { createNode, createRelay } = await import(`../../dist/adapters/${adapter}/mod.js`);
+const { role, workload, scheme, address, relay, packageBytes } = job;
+/** Nodes by the line that they were connected over. */
+const lineNodes = new Map();
+const paths = packageBytes === undefined ? {} : { paths: { datagramBytesMax: packageBytes } };
 
 if (role === "relay") {
-  const relay = await createRelay({ listen: ["tcp://127.0.0.1:0"], ...unlimited });
-  tell(relay.ticket());
-} else if (role === "server") {
-  const node = await serve(args[0]);
+  const node = await createRelay({
+    listen: [`${scheme}://127.0.0.1:0`],
+    relay: { classes: { anonymous: { bytesPerSecond: 0 } } },
+  });
   tell(node.ticket());
-} else {
-  const [workload, address, relay] = args;
-  const node = await createNode(relay ? { relays: [relay] } : {});
+} else if (role === "server") {
+  const node = await serve();
+  tell({ ticket: node.ticket(), id: node.id, port: Number(node.addresses[0]?.split(":").at(-1)) });
+} else await work();
+
+async function work() {
+  if (workload === "roundTrips") {
+    const node = await createNode(paths);
+    const peer = await node.connect(address.ticket); // What is run for the first time is slow: not over a line.
+    await peer.request("echo", new Uint8Array(64));
+    await node.close();
+    await roundTrips(prepare, ["known", "unknown", "again"]);
+    return;
+  }
+  const node = await createNode({ ...paths, ...(relay ? { relays: [relay] } : {}) });
   await node.ready;
   if (workload === "connects") {
     // One node each would measure the making of nodes: a session is what is counted.
     await connects(async () => {
-      const peer = await node.connect(address, { isAnonymous: true });
+      const peer = await node.connect(address.ticket, { isAnonymous: true });
       await peer.close();
     });
-  } else if (workload === "idle") {
+    return;
+  }
+  if (workload === "idle") {
     const server = await serve();
     await idle(() => node.connect(server.ticket(), { isAnonymous: true }));
-  } else {
-    const peer = await node.connect(address, relay ? { via: "relay" } : {});
-    if (workload === "bulk" || workload === "relayBulk") {
-      await bulk(
-        async () => {
-          const stream = await peer.open("sink/1");
-          return { send: (bytes) => stream.write(bytes), finish: () => stream.finish() };
-        },
-        relay ? 256 : 512,
-      );
-    } else if (workload === "pingpong" || workload === "relayPingpong") {
-      await requests((bytes) => peer.request("echo", bytes), 1, 10_000);
-    } else if (workload === "requests") await requests((bytes) => peer.request("echo", bytes), 32, 200_000);
-    else if (workload === "streams") {
-      await requests(
-        async (bytes) => {
-          const stream = await peer.open("echo/1");
-          await stream.write(bytes);
-          void stream.finish();
+    return;
+  }
+  const peer = await node.connect(address.ticket, relay ? { via: "relay" } : {});
+  if (workload === "bulk" || workload === "bulkLarge" || workload === "relayBulk") {
+    await bulk(async () => {
+      const stream = await peer.open("sink/1");
+      return {
+        send: (bytes) => stream.write(bytes),
+        finish: async () => {
+          await stream.finish();
           while ((await stream.read()) !== undefined);
         },
-        16,
-        10_000,
-      );
-    }
+      };
+    });
+  } else if (workload === "pingpong" || workload === "relayPingpong") {
+    await requests((bytes) => peer.request("echo", bytes), 1);
+  } else if (workload === "requests") await requests((bytes) => peer.request("echo", bytes), 32);
+  else if (workload === "streams") {
+    await requests(async (bytes) => {
+      const stream = await peer.open("echo/1");
+      await stream.write(bytes);
+      void stream.finish();
+      while ((await stream.read()) !== undefined);
+    }, 16);
   }
 }
 
-async function serve(relay) {
-  const node = await createNode(
-    relay ? { relays: [relay] } : { listen: ["tcp://127.0.0.1:0"], limits: { pipesPerAddressMax: 10_000 } },
-  );
+/** `known`: the id is known. `unknown`: whoever answers. `again`: by a node that was connected before. */
+async function prepare(mode, rttMs) {
+  const line = `${scheme}://127.0.0.1:${job.lines[rttMs]}`;
+  const target = mode === "unknown" ? line : { id: address.id, addresses: [line] };
+  const node = (mode === "again" ? lineNodes.get(rttMs) : undefined) ?? (await createNode(paths));
+  lineNodes.set(rttMs, node);
+  await node.ready;
+  return async (bytes) => {
+    const peer = await node.connect(target);
+    await peer.request("echo", bytes);
+    void peer.close();
+  };
+}
+
+async function serve() {
+  const node = await createNode({
+    ...paths,
+    ...(relay ? { relays: [relay] } : { listen: [`${scheme}://127.0.0.1:0`], limits: { pipesPerAddressMax: 10_000 } }),
+  });
   await node.ready;
   node.respond("echo", (value) => value);
   node.handle("sink/1", async (stream) => {

@@ -8,36 +8,54 @@ import process from "node:process";
 
 const CHUNK = new Uint8Array(64 * 1024).fill(7);
 const SMALL = new Uint8Array(64).fill(7);
+const MEBIBYTE = 1024 * 1024;
+/** What is sent before the figure is taken. */
+const WARM_UP_MEBIBYTES = 32;
 
-/** Tells a figure to the runner. */
-export function tell(figure) {
-  process.stdout.write(`${figure}\n`);
+/** What the runner wants of this process: role, workload, scheme, address and the like. */
+export const job = JSON.parse(process.argv[2]);
+
+/** Tells an address, or a figure with what belongs to it, to the runner. */
+export function tell(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
 /** `send(bytes)` may return a promise; `finish()` resolves when the other side has everything. */
-export async function bulk(open, megabytes = 512) {
-  for (const size of [64, megabytes]) {
+export async function bulk(open) {
+  for (const mebibytes of [WARM_UP_MEBIBYTES, job.mebibytes]) {
     const { send, finish } = await open();
     const began = performance.now();
-    for (let sent = 0; sent < size * 1024 * 1024; sent += CHUNK.length) await send(CHUNK);
+    for (let sent = 0; sent < mebibytes * MEBIBYTE; sent += CHUNK.length) await send(CHUNK);
     await finish();
-    if (size === megabytes) tell(size / ((performance.now() - began) / 1000));
+    if (mebibytes === job.mebibytes) tell({ figure: mebibytes / ((performance.now() - began) / 1000) });
   }
 }
 
-/** `ask(bytes)` resolves with the answer. */
-export async function requests(ask, inFlight, count) {
-  const run = async (total) => {
-    let left = total;
+/** `ask(bytes)` resolves with the answer. With one in flight, it tells how long they take. */
+export async function requests(ask, inFlight, seconds = 2) {
+  const times = [];
+  const run = async (until) => {
+    let count = 0;
     const worker = async () => {
-      while (left-- > 0) await ask(SMALL);
+      for (;;) {
+        const began = performance.now();
+        if (began >= until) return;
+        await ask(SMALL);
+        count++;
+        if (inFlight === 1) times.push(performance.now() - began);
+      }
     };
     await Promise.all(Array.from({ length: inFlight }, worker));
+    return count;
   };
-  await run(Math.ceil(count / 10));
+  await run(performance.now() + 500);
+  times.length = 0;
   const began = performance.now();
-  await run(count);
-  tell(count / ((performance.now() - began) / 1000));
+  const count = await run(began + seconds * 1000);
+  const figure = count / ((performance.now() - began) / 1000);
+  times.sort((left, right) => left - right);
+  const at = (part) => 1000 * times[Math.floor(part * times.length)];
+  tell(inFlight === 1 ? { figure, p50: at(0.5), p99: at(0.99) } : { figure });
 }
 
 /** `connect()` makes one connection and closes it again. */
@@ -50,22 +68,43 @@ export async function connects(connect, count = 400) {
   left = count;
   const began = performance.now();
   await Promise.all(Array.from({ length: 16 }, worker));
-  tell(count / ((performance.now() - began) / 1000));
+  tell({ figure: count / ((performance.now() - began) / 1000) });
 }
 
 /** `connect()` makes one connection that stays; both ends live here, so the figure is halved. */
 export async function idle(connect, count = 300) {
   for (let made = 0; made < 50; made++) await connect();
   await settle();
-  const before = process.memoryUsage().rss;
+  const before = process.memoryUsage();
   for (let made = 0; made < count; made++) await connect();
   await settle();
-  tell((process.memoryUsage().rss - before) / count / 1024 / 2);
+  const after = process.memoryUsage();
+  const each = (name) => (after[name] - before[name]) / count / 1024 / 2;
+  tell({ figure: each("rss"), heap: each("heapUsed") });
+}
+
+/**
+ * `prepare(mode, rttMs)` resolves with what connects over a line with that delay, sends 64 bytes and waits for the
+ * answer. The figure is that of the first mode on the longest line, where what is computed counts least.
+ */
+export async function roundTrips(prepare, modes) {
+  const lines = Object.keys(job.lines).map(Number);
+  const table = {};
+  for (const mode of modes) {
+    for (const rttMs of lines) {
+      const ask = await prepare(mode, rttMs);
+      const began = performance.now();
+      await ask(SMALL);
+      table[`${mode}, ${rttMs} ms`] = (performance.now() - began) / rttMs;
+    }
+  }
+  tell({ figure: table[`${modes[0]}, ${lines.at(-1)} ms`], table });
 }
 
 async function settle() {
   for (let round = 0; round < 5; round++) {
     globalThis.gc?.();
+    globalThis.Bun?.gc(true);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
