@@ -210,7 +210,8 @@ async function sendFrom(
   const answer = await nextRecord(rest);
   if (answer.op !== "done") throw refused(answer);
   meter.onEnd();
-  await stream.finish();
+  // The taker has the file and may be gone already: nobody is left who had to acknowledge the end of this half.
+  finishUnwatched(stream);
   return { name: source.name, size: source.size, sha256: hex(hash) };
 }
 
@@ -253,9 +254,8 @@ async function takeInto(
         throw new ViaductError("hash_mismatch", { detail: facts.name });
       }
       await sink.finish();
-      await stream.send({ op: "done" });
       meter.onEnd();
-      await stream.finish();
+      await tellDone(stream);
       return { name: facts.name, size: facts.size, sha256: hex(hash) };
     }
     throw new ViaductError("truncated", { detail: facts.name });
@@ -263,6 +263,23 @@ async function takeInto(
     await sink.abort(isDiscarded).catch(() => undefined);
     throw error;
   }
+}
+
+/**
+ * Tells the holder that the file is here, and waits until it knows. A holder that leaves on hearing it may do so before
+ * its acknowledgement: the file is here all the same.
+ */
+async function tellDone(stream: Stream): Promise<void> {
+  try {
+    await stream.send({ op: "done" });
+    await stream.finish();
+  } catch (error) {
+    if (!(error instanceof ViaductError)) throw error;
+  }
+}
+
+function finishUnwatched(stream: Stream): void {
+  stream.finish().catch(() => undefined);
 }
 
 /** Measures the rate over the last few seconds and tells progress now and then. */

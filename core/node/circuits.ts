@@ -75,6 +75,10 @@ export class Circuits implements CircuitsExtension, RelayClientListener {
     return this.#byPipe.size;
   }
 
+  get isBusy(): boolean {
+    return this.#byStream.size > 0;
+  }
+
   canReach(target: CircuitTarget): boolean {
     return this.#attempts.canReach(target);
   }

@@ -33,6 +33,9 @@ import { Peer } from "./peer.ts";
 import { ProtocolTable } from "./protocol_table.ts";
 import { TimerHeap } from "./timer_heap.ts";
 
+/** Circuits have this long to bring the last words of sessions to the other end, when a node closes. */
+const LAST_WORDS_MS = 2_000;
+
 /** What the sessions are made from. */
 export interface NodeSessionsOptions {
   readonly config: NodeConfig;
@@ -58,6 +61,8 @@ export class NodeSessions {
   #closing: ClosePeerOptions | undefined;
   /** The sessions that relays carried are gone: those with the relays follow. */
   #isLeavingRelays = false;
+  /** When the relays are left, although circuits have not ended; `NEVER` while sessions are open. */
+  #leaveRelaysAt: Instant = NEVER;
   #isClosed = false;
 
   constructor(options: NodeSessionsOptions, now: Instant) {
@@ -104,6 +109,7 @@ export class NodeSessions {
       this.connects.pollTimeout,
       this.relayClient.pollTimeout(),
       this.circuits.pollTimeout(),
+      this.#isLeavingRelays ? NEVER : this.#leaveRelaysAt,
     );
   }
 
@@ -113,9 +119,10 @@ export class NodeSessions {
     this.connects.handleTimeout(now);
     for (;;) {
       const session = this.#timers.takeDue(now);
-      if (session === undefined) return;
+      if (session === undefined) break;
       this.act(session, now, (peer) => peer.handleTimeout(now));
     }
+    if (now >= this.#leaveRelaysAt) this.#advanceClose(now);
   }
 
   /** Takes what happened below until nothing more happens; whether anything did. */
@@ -148,7 +155,8 @@ export class NodeSessions {
   settle(peer: Peer, now: Instant): void {
     const { session } = peer.facts;
     this.#timers.set(session, peer.isClosed ? NEVER : peer.deadline);
-    if (peer.isClosed && this.#peers.delete(session)) this.#advanceClose(now);
+    const isGone = peer.isClosed && this.#peers.delete(session);
+    if (isGone || this.#leaveRelaysAt !== NEVER) this.#advanceClose(now);
   }
 
   /** Ends all sessions in good order and takes no new ones; the event `closed` follows in bounded time. */
@@ -170,9 +178,14 @@ export class NodeSessions {
   #advanceClose(now: Instant): void {
     if (this.#closing === undefined) return;
     if (!this.#isLeavingRelays) {
-      for (const peer of this.#peers.values()) if (!peer.isCarrier) return;
+      if (this.#leaveRelaysAt === NEVER) {
+        for (const peer of this.#peers.values()) if (!peer.isCarrier) return;
+        this.#leaveRelaysAt = now + LAST_WORDS_MS;
+        this.circuits.close(now);
+      }
+      // A relay ends the circuits of a client that leaves, with what it has not copied: the goodbyes of the sessions.
+      if (this.circuits.isBusy && now < this.#leaveRelaysAt) return;
       this.#isLeavingRelays = true;
-      this.circuits.close(now);
       this.relayClient.close(now);
       for (const peer of [...this.#peers.values()]) {
         peer.closeAsCarrier(this.#closing, now);

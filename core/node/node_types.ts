@@ -347,6 +347,8 @@ export interface RelayExtension extends NodeExtension {
 
 /** What the node asks of `core/node/circuits.ts`. */
 export interface CircuitsExtension extends NodeExtension {
+  /** Whether circuits are open still, or carry the last words of sessions that ended. */
+  readonly isBusy: boolean;
   /** Whether some relay could be asked for the target: one given, or one that the node is registered with. */
   canReach(target: CircuitTarget): boolean;
   /** Begins an attempt; its end is told by `circuitDone`, not before this call returned. */

@@ -64,6 +64,8 @@ class Detour implements CircuitsExtension, RelayExtension {
     for (const [dial, of] of this.#dials) if (of === circuit) this.#internals.endpoint.cancelDial(dial, now);
   }
 
+  readonly isBusy = false;
+
   isCircuitPipe(): boolean {
     return false;
   }
