@@ -1,5 +1,5 @@
 /**
- * Every example does what it says, and so does the code in the README and in the guide.
+ * Every example does what it says, and so does the code in the README and in the docs.
  *
  * @module
  */
@@ -27,17 +27,24 @@ for (const [name, expected] of Object.entries(EXPECTED)) {
   });
 }
 
+const README: readonly RegExp[] = [
+  /^42\nover the viaduct\n\w{56} \{ any: 'MessagePack value' \}\n$/,
+  /^udp:\S+ [\d.]+\ntcp:\S+ [\d.]+\n$/,
+];
+
 test("example: the code of the README", async () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const code = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
-  assert.ok(code);
-  assert.ok(code.split("\n").length <= 40);
-  await using program = new Program("test/node_only/evaluate.ts", [code.replace('"viaduct"', '"./mod.ts"')]);
-  assert.equal(await program.exit(), 0, program.output);
-  assert.match(program.output, /^42\nover the viaduct\n\w{56} \{ any: 'MessagePack value' \}\n$/);
+  const snippets = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+  assert.equal(snippets.length, README.length);
+  for (const [index, code] of snippets.entries()) {
+    assert.ok(code.split("\n").length <= 40);
+    await using program = new Program("test/node_only/evaluate.ts", [code.replace('"viaduct"', '"./mod.ts"')]);
+    assert.equal(await program.exit(), 0, program.output);
+    assert.match(program.output, README[index] as RegExp);
+  }
 });
 
-/** What the snippets of the guide find there: a relay and a node to talk with, and a node of their own. */
+/** What the snippets of the pages find there: a relay and a node to talk with, and a node of their own. */
 const GUIDE = `
 import { createNode, createRelay, ViaductError } from "./adapters/node/mod.ts";
 const theRelay = await createRelay({ listen: ["tcp://127.0.0.1:0"] });
@@ -50,16 +57,23 @@ const run = async (snippet: (node: Awaited<ReturnType<typeof createNode>>) => Pr
 };
 `;
 
-test("example: the code of the guide", async () => {
-  const guide = readFileSync(new URL("../../docs/guide.md", import.meta.url), "utf8");
-  using folder = new Folder();
-  const snippets = [...guide.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) =>
-    (match[1] as string).replace(/^import .*$/gm, "").replaceAll('"app-data/', `"${folder.path}/`),
-  );
-  assert.ok(snippets.length >= 8);
-  const calls = snippets.map((snippet) => `await run(async (node) => {{${snippet}}});`);
-  const code = [GUIDE, ...calls, 'console.log("all of it");', "process.exit(0);"].join("\n");
-  await using program = new Program("test/node_only/evaluate.ts", [code]);
-  assert.equal(await program.exit(), 0, program.output);
-  assert.match(program.output, /nobody there: [\s\S]*all of it\n$/);
-});
+const PAGES: readonly (readonly [page: string, snippets: number, expected: RegExp])[] = [
+  ["guide", 8, /nobody there: [\s\S]*all of it\n$/],
+  ["coming_from", 3, /^count\/1 \{ bytes: 100000 \}\ntrue \d\n\w{4}: hello\nall of it\n$/],
+];
+
+for (const [page, count, expected] of PAGES) {
+  test(`example: the code of docs/${page}.md`, async () => {
+    const text = readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), "utf8");
+    using folder = new Folder();
+    const snippets = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) =>
+      (match[1] as string).replace(/^import .*$/gm, "").replaceAll('"app-data/', `"${folder.path}/`),
+    );
+    assert.ok(snippets.length >= count);
+    const calls = snippets.map((snippet) => `await run(async (node) => {{${snippet}}});`);
+    const code = [GUIDE, ...calls, 'console.log("all of it");', "process.exit(0);"].join("\n");
+    await using program = new Program("test/node_only/evaluate.ts", [code]);
+    assert.equal(await program.exit(), 0, program.output);
+    assert.match(program.output, expected);
+  });
+}
