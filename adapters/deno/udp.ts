@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import type { DatagramAddress, DatagramHandler, DatagramSocket, Remote } from "../datagram_socket.ts";
 import { RemoteCache } from "../datagram_socket.ts";
 import { bindNodeUdp } from "../node/udp.ts";
@@ -99,7 +100,7 @@ class DenoUdp implements DatagramSocket {
         if (this.#isClosed) return;
         this.#openBatch();
         this.#handler.onDatagram(bytes, this.#remotes.of(from.hostname, from.port));
-        if (++this.#batch % BATCH_MAX === 0) await new Promise<void>((resolve) => setTimeout(resolve, 0));
+        if (++this.#batch % BATCH_MAX === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       } catch (error) {
         if (this.#isClosed) return;
         // An answer to something we sent: the socket is fine.
@@ -114,7 +115,7 @@ class DenoUdp implements DatagramSocket {
   #openBatch(): void {
     if (this.#isBatchOpen) return;
     this.#isBatchOpen = true;
-    setTimeout(this.#endBatch, 0);
+    setImmediate(this.#endBatch); // A timer of Deno takes a millisecond at least.
   }
 
   readonly #endBatch = (): void => {
