@@ -332,9 +332,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   // Outputs.
 
   pollTransmit(now: Instant): SessionOutput | undefined {
+    this.#now = now;
     if (this.#state === "closing") return this.#pollClose(now);
     if (this.#state !== "open") return undefined;
-    this.#now = now;
     for (const path of this.#paths.values()) path.hasRoom = path.recovery.canSend(path.bytesInFlight, now);
     const { pathPolicy } = this.#config;
     const unsent = pathPolicy === "aggregate" && this.#paths.size > 1 ? this.#streams.unsentBytes : 0;
