@@ -7,6 +7,7 @@ export default defineConfig({
     "adapters/bun/mod.ts",
     "adapters/browser/mod.ts",
     "adapters/trace/mod.ts",
+    "adapters/admission/mod.ts",
     "core/mod.ts",
     "sim/mod.ts",
     "protocols/mod.ts",

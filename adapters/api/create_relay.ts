@@ -7,6 +7,10 @@
 import { ViaductError } from "../../core/error.ts";
 import type { ExtensionBuilder } from "../../core/node/node.ts";
 import type { NodeEvent as MachineEvent } from "../../core/node/node_types.ts";
+import type { AdmissionConfig } from "../../core/relay/admission.ts";
+import type { AdmissionPolicy } from "../../core/relay/admission_policy_file.ts";
+import { parseAdmissionPolicy } from "../../core/relay/admission_policy_file.ts";
+import { isAdmissionId } from "../../core/relay/admission_token.ts";
 import type { RegistryConfig } from "../../core/relay/registry_types.ts";
 import { Relay as RelayMachine } from "../../core/relay/relay.ts";
 import { DEFAULT_RELAY_CONFIG } from "../../core/relay/relay_defaults.ts";
@@ -18,6 +22,7 @@ import type {
   RelayStats,
   Topology,
 } from "../../core/relay/relay_types.ts";
+import { decodeRevocationList } from "../../core/relay/revocation_list.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { environmentOf, loadIdentity } from "./create_node.ts";
 import { ItemQueue } from "./item_queue.ts";
@@ -40,7 +45,14 @@ export interface RelayOptions extends NodeOptions, Omit<ListenOptions, "pipesMax
    * forgotten; tokens that were handed out are still known while the identity is the same.
    */
   readonly state?: { readonly file: string } | StateStore;
-  /** Policy and limits; what is left out has the default of `DEFAULT_RELAY_CONFIG`. */
+  /**
+   * Who is let in, as docs/admission.md has it; it is in force for whoever registers, and can be replaced. Left out,
+   * `relay.registry` decides.
+   */
+  readonly policy?: AdmissionPolicy;
+  /** Admissions that were revoked: the text of a list as `viaduct token revoke` and `RevocationList` write it. None. */
+  readonly revocations?: string;
+  /** Limits; what is left out has the default of `DEFAULT_RELAY_CONFIG`. */
   readonly relay?: Omit<Partial<RelayConfig>, "registry" | "classes"> & {
     readonly registry?: Partial<RegistryConfig>;
     readonly classes?: { readonly anonymous?: Partial<ClassLimits>; readonly token?: Partial<ClassLimits> };
@@ -63,6 +75,16 @@ export interface RelayHandle extends AsyncDisposable {
   topology(): Topology;
   /** Who joins and leaves, which circuits open and close, from now on. */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<RelayServerEvent>;
+  /** Puts another policy into force for whoever registers from now on; who is here stays. */
+  setPolicy(policy: AdmissionPolicy): void;
+  /**
+   * Takes an admission back by its id and ends the registrations that it gave. Until when it matters, the admission's
+   * expiry, may be left out; then it is kept for 400 days. Throws `ViaductError` with code `limit` when the list of
+   * what was revoked is full.
+   */
+  revoke(id: string, options?: { readonly untilUnixMs?: number }): void;
+  /** Takes back what the text of a list says. What was revoked stays so. */
+  revokeAll(list: string): void;
   /** Tells clients to come back later, takes no new ones, and closes after the grace. `node.closed` tells when. */
   drain(options: DrainOptions): void;
   /** Closes; a relay that is being drained first finishes that. */
@@ -80,10 +102,17 @@ export async function createRelayOn(
   const env = await environmentOf(runtime);
   const identity = await loadIdentity(runtime, options);
   const config = relayConfigOf(options);
+  const admission = options.policy === undefined ? undefined : admissionConfigOf(options.policy, runtime);
   const node = nodeConfigOf(options, limits, identity);
   const { buildExtensions } = options;
   const machine = new RelayMachine(
-    { config, node, unixMs: runtime.unixMs(), ...(buildExtensions === undefined ? {} : { buildExtensions }) },
+    {
+      config,
+      node,
+      unixMs: runtime.unixMs(),
+      ...(admission === undefined ? {} : { admission }),
+      ...(buildExtensions === undefined ? {} : { buildExtensions }),
+    },
     env,
     runtime.now(),
   );
@@ -92,6 +121,7 @@ export async function createRelayOn(
   if (saved !== undefined && !machine.restore(saved, runtime.now())) {
     throw new ViaductError("config_invalid", { detail: "The saved state of the relay is damaged, or something else" });
   }
+  if (options.revocations !== undefined) revokeOn(machine, options.revocations, runtime);
   const state =
     store &&
     new RelayState(
@@ -146,6 +176,13 @@ export async function createRelayOn(
       if (!queue.isEnded) readers.add(queue);
       return queue;
     },
+    setPolicy: (policy) => machine.setAdmission(admissionConfigOf(policy, runtime)),
+    revoke: (id, { untilUnixMs } = {}) => {
+      if (!isAdmissionId(id)) throw new RangeError("Cannot revoke as the id is not 1 to 64 of [A-Za-z0-9_-]");
+      const until = untilUnixMs === undefined ? {} : { untilUnixMs };
+      if (!handle.command((_node, now) => machine.revoke(id, until, now))) throw fullList();
+    },
+    revokeAll: (list) => handle.command(() => revokeOn(machine, list, runtime)),
     drain: (drain) => {
       drainMs ??= (drain.graceMs ?? 0) + FAREWELL_MS;
       handle.command((_node, now) => machine.drain(drain, now));
@@ -153,6 +190,22 @@ export async function createRelayOn(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function admissionConfigOf(policy: AdmissionPolicy, runtime: Runtime): AdmissionConfig {
+  const parsed = parseAdmissionPolicy(policy, runtime.crypto);
+  if ("problem" in parsed) throw new ViaductError("config_invalid", { detail: `The policy: ${parsed.problem}` });
+  return parsed.config;
+}
+
+function revokeOn(machine: RelayMachine, text: string, runtime: Runtime): void {
+  const list = decodeRevocationList(text, runtime.unixMs());
+  if (list === undefined) throw new ViaductError("config_invalid", { detail: "This is no list of revoked admissions" });
+  if (!machine.mergeRevocations(list, runtime.now())) throw fullList();
+}
+
+function fullList(): ViaductError {
+  return new ViaductError("limit", { detail: "The list of revoked admissions is full: replace the key instead" });
 }
 
 function storeOf(

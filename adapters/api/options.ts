@@ -12,7 +12,7 @@ import type { Identity } from "../../core/crypto/identity.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
 import type { NodeConfig } from "../../core/node/node_types.ts";
-import { utf8Bytes } from "../../core/wire/utf8.ts";
+import { encodeUtf8, utf8Bytes } from "../../core/wire/utf8.ts";
 import { isBytes } from "./bytes.ts";
 import type { Limits, NodeOptions } from "./types.ts";
 
@@ -39,6 +39,7 @@ const CONGESTION_NAMES: readonly CongestionName[] = ["cubic", "new_reno"];
 const NAME = /^[a-z0-9-]{3,32}$/;
 const ABOUT_BYTES_MAX = 128;
 const TOKEN_BYTES_MAX = 64;
+const ADMISSION = /^[\x21-\x7e]{1,2048}$/;
 const SEED_BYTES = 32;
 const INIT_MESSAGE_BYTES_MAX = 200;
 
@@ -60,6 +61,9 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
   if (name !== undefined && !NAME.test(name)) fail("name", "be of the form [a-z0-9-]{3,32}", name);
   checkBytes("initMessage", initMessage, 0, INIT_MESSAGE_BYTES_MAX);
   checkBytes("token", options.token, 1, TOKEN_BYTES_MAX);
+  const { admission } = options;
+  // The text is a secret: the error does not repeat it.
+  if (admission !== undefined && !ADMISSION.test(admission)) fail("admission", "be a signed text", typeof admission);
   if (options.identity instanceof Uint8Array) checkBytes("identity", options.identity, SEED_BYTES, SEED_BYTES);
   const aboutBytes = typeof about === "string" ? utf8Bytes(about) : Number.NaN;
   if (!(aboutBytes <= ABOUT_BYTES_MAX)) fail("about", `be text of at most ${ABOUT_BYTES_MAX} bytes`, aboutBytes);
@@ -114,6 +118,7 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
     },
     name,
     token: options.token,
+    ...(admission === undefined ? {} : { admission: encodeUtf8(admission) }),
     about,
   };
 }

@@ -4,6 +4,13 @@
  * @module
  */
 
+export type { VoidCounts } from "../../core/relay/admission.ts";
+export type {
+  AdmissionPolicy,
+  AdmissionPolicyGrant,
+  AdmissionPolicyRule,
+} from "../../core/relay/admission_policy_file.ts";
+export type { NodeType, VoidReason } from "../../core/relay/admission_token.ts";
 export type {
   ClientClass,
   OperatorToken,

@@ -138,6 +138,11 @@ export interface NodeOptions {
    * out, relays give one.
    */
   readonly token?: Uint8Array;
+  /**
+   * The text that an operator signed for this node, to be let in at relays that ask for one: at most 2,048 letters. It
+   * is shown to `relays` and those of `addRelay`, not to relays that only a ticket of somebody else names. None.
+   */
+  readonly admission?: string;
   /** A short line about this node for others to see at relays: at most 128 bytes of UTF-8. Empty. */
   readonly about?: string;
   /** Addresses to listen on: `tcp://`, `udp://` or `ws://host:port`, port 0 for any. None. A browser cannot listen. */

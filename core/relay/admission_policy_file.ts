@@ -1,5 +1,5 @@
 /**
- * A policy as JSON, checked whole before any of it is in force. Its form is in docs/relay.md.
+ * A policy as JSON, checked whole before any of it is in force. Its form is in docs/admission.md.
  *
  * The invariant to hold: a field that is not known, or not of its form, refuses the file and is named; a mistyped
  * restriction never opens a relay.
@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { NodeId } from "../crypto/identity.ts";
 import { decodeNodeId } from "../crypto/identity.ts";
 import { decodePaserkPublic, paserkPublicId } from "../crypto/paseto.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
@@ -14,7 +15,7 @@ import type { AddressPrefix } from "./address_prefix.ts";
 import { parseAddressPrefix } from "./address_prefix.ts";
 import type { AdmissionConfig } from "./admission.ts";
 import type { AdmissionRule, RuleGrant } from "./admission_policy.ts";
-import type { AdmissionKey } from "./admission_token.ts";
+import type { AdmissionKey, NodeType } from "./admission_token.ts";
 import { isExactPattern, isNamePattern, isNamespace } from "./name_pattern.ts";
 import type { ClassLimits } from "./relay_types.ts";
 
@@ -23,6 +24,38 @@ const KEYS_MAX = 16;
 const LIST_MAX = 10_000;
 const LIMITS: readonly (keyof ClassLimits)[] = ["bytesPerSecond", "burstBytes", "circuitsMax", "incomingCircuitsMax"];
 const GRANT_FIELDS = ["names", "nodeType", "namespace", "limits"];
+
+/** What a rule gives to those whom it lets in; what an admission claims comes before it. */
+export interface AdmissionPolicyGrant {
+  /** A pattern of the names that may be chosen, such as `*` or `guest-*`. Random names. */
+  readonly names?: string;
+  /** `client`: nobody can open circuits to them. `node`. */
+  readonly nodeType?: NodeType;
+  /** Where they belong. None. */
+  readonly namespace?: string;
+  /** Differences from the limits of their class. None. */
+  readonly limits?: Partial<ClassLimits>;
+}
+
+/** A rule of a policy. */
+export type AdmissionPolicyRule =
+  | ({ readonly type: "allow"; readonly ids: readonly NodeId[] } & AdmissionPolicyGrant)
+  | ({
+      readonly type: "token";
+      /** Public keys, `k4.public.…`; those that the configuration lists by digest are taken as well. */
+      readonly keys?: readonly string[];
+      readonly namespaces?: readonly string[];
+    } & AdmissionPolicyGrant)
+  | ({ readonly type: "anonymous" } & AdmissionPolicyGrant)
+  | { readonly type: "deny"; readonly ids?: readonly NodeId[]; readonly addresses?: readonly string[] };
+
+/** Who is let in at a relay, as JSON: the first rule that matches decides; who matches none is refused. */
+export interface AdmissionPolicy {
+  /** Audiences that admissions may name, besides the relay's own id. None. */
+  readonly audiences?: readonly string[];
+  /** 1 to 64 rules. */
+  readonly rules: readonly AdmissionPolicyRule[];
+}
 
 type Fields = ReadonlyMap<string, unknown>;
 

@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeOptions } from "../../adapters/api/types.ts";
+import type { NodeOptions, SessionTracing } from "../../adapters/api/types.ts";
 import { createNode } from "./runtime_under_test.ts";
 
 const WRONG: Readonly<Record<string, NodeOptions>> = {
@@ -26,8 +26,10 @@ const WRONG: Readonly<Record<string, NodeOptions>> = {
   name: { name: "No" },
   about: { about: "x".repeat(129) },
   token: { token: new Uint8Array(65) },
+  admission: { admission: "a b" },
   initMessage: { initMessage: new Uint8Array(201) },
   identity: { identity: new Uint8Array(31) },
+  trace: { trace: (() => undefined) as unknown as SessionTracing },
 };
 
 for (const [name, options] of Object.entries(WRONG)) {
