@@ -4,7 +4,9 @@
  * @module
  */
 
+import { parseTarget } from "../adapters/api/target.ts";
 import type { Node, NodeOptions } from "../adapters/api/types.ts";
+import { nobleProvider } from "../core/crypto/noble_provider.ts";
 import { loadRuntimeEntry } from "./runtime_entry.ts";
 import type { Flags, Settings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
@@ -34,17 +36,38 @@ export class UsageError extends Error {
   override readonly name: string = "UsageError";
 }
 
-/** Starts a node as the settings say. */
+/**
+ * Starts a node as the settings say. When an argument of the command names the node of this very key, another command
+ * here has it: then a fresh key takes its place, or both ends would be the same node.
+ */
 export async function startNode(context: CommandContext, extra: Partial<NodeOptions> = {}): Promise<Node> {
-  const { settings } = context;
+  const { settings, positionals, terminal } = context;
   const { createNode } = await loadRuntimeEntry();
+  const targets = positionals.flatMap((text) => idOf(text) ?? []);
+  let key = settings.key;
+  if (key !== undefined && targets.length > 0) {
+    await using probe = await createNode({ identity: { store: key } });
+    if (targets.includes(probe.id)) {
+      terminal.note("The other end has the key of this command: going on with a fresh one");
+      key = undefined;
+    }
+  }
   return await createNode({
     relays: settings.relays,
     listen: settings.listen,
-    ...(settings.key === undefined ? {} : { identity: { store: settings.key } }),
+    ...(key === undefined ? {} : { identity: { store: key } }),
     ...(settings.name === undefined ? {} : { name: settings.name }),
     ...extra,
   });
+}
+
+/** The id that an argument names, if it is an id or a ticket. */
+function idOf(text: string): string | undefined {
+  try {
+    return parseTarget(text, nobleProvider).id;
+  } catch {
+    return undefined; // A file, a port, a name.
+  }
 }
 
 /** Waits until the user interrupts. */

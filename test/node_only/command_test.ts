@@ -86,14 +86,15 @@ test("command: a file goes through a relay; the sender is killed half way and re
   assert.equal(await again.exit(), 0, again.output);
 });
 
-test("command: a local port is reached from the other side", async () => {
+test("command: a local port is reached from the other side, by two commands that would have the same key", async () => {
   using folder = new Folder();
   const server = createServer((socket) => socket.pipe(socket));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
-  await using expose = viaduct(folder, ["forward", String(port), "--key", folder.join("a")]);
+  await using expose = viaduct(folder, ["forward", String(port)]);
   const ticket = (await expose.until(/Ticket (via1\w+)/))[1] as string;
-  await using reach = viaduct(folder, ["forward", "0", ticket, "--key", folder.join("b")]);
+  await using reach = viaduct(folder, ["forward", "0", ticket]);
+  await reach.until(/going on with a fresh one/);
   const local = Number((await reach.until(/127\.0\.0\.1:(\d+) reaches/))[1]);
   const sent = randomBytes(3_000_000);
   const received: Buffer[] = [];
