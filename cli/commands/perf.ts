@@ -7,6 +7,7 @@ import { ViaductError } from "../../core/error.ts";
 import { measureBareUdp, serveBareUdp } from "../bare_udp.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { startNode, UsageError, untilInterrupted } from "../command.ts";
+import { TRACE_OPTION, TRACE_USAGE, traceFileOf } from "../trace_file.ts";
 
 const PROTOCOL = "perf/1";
 const REQUEST = "perf";
@@ -17,7 +18,7 @@ const PAYLOAD_BYTES = 1200;
 
 export const perfCommand: Command = {
   summary: "measure goodput, round trips and loss of a way to a node",
-  usage: `viaduct perf [TARGET | ADDRESS] [--seconds N] [--bytes N]
+  usage: `viaduct perf [TARGET | ADDRESS] [--seconds N] [--bytes N] [--trace FILE]
 viaduct perf --serve --listen ADDRESS
 
 TARGET is the ticket of a node that runs \`viaduct perf --serve\`. An ADDRESS with port 0, such as
@@ -26,11 +27,13 @@ measures the bare socket beside it.
 
   --seconds N       how long to send (3)
   --bytes N         the largest datagram to try (1452)
-  --serve           be the other end`,
-  options: { seconds: { type: "string" }, bytes: { type: "string" }, serve: { type: "boolean" } },
+  --serve           be the other end
+${TRACE_USAGE}; it costs speed`,
+  options: { seconds: { type: "string" }, bytes: { type: "string" }, serve: { type: "boolean" }, ...TRACE_OPTION },
   async run(context) {
     const { positionals, flags, terminal } = context;
     if (flags.serve === true) {
+      if (flags.trace !== undefined) throw new UsageError("--trace is for the side that measures");
       await serve(context);
       return;
     }
@@ -117,8 +120,10 @@ async function measure(
   bare: Bare | undefined,
 ): Promise<void> {
   const { settings, terminal, signal } = context;
-  await using node = await startNode(context, nodeOptions(context));
+  using trace = traceFileOf(context);
+  await using node = await startNode(context, { ...nodeOptions(context), ...trace?.nodeOptions });
   const peer = await node.connect(target, { signal, timeoutMs: settings.timeoutMs });
+  trace?.keep(peer.id);
   const times = await roundTrips(peer, signal);
   const bytesPerSecond = await goodput(peer, seconds, signal);
   const stats = peer.stats();

@@ -2,25 +2,29 @@
 
 import type { Command } from "../command.ts";
 import { startNode, UsageError } from "../command.ts";
+import { TRACE_OPTION, TRACE_USAGE, traceFileOf } from "../trace_file.ts";
 
 const INTERVAL_MS = 1000;
 
 export const pingCommand: Command = {
   summary: "measure the round trip to a node and tell the path",
-  usage: `viaduct ping TARGET [--count N]
+  usage: `viaduct ping TARGET [--count N] [--trace FILE]
 
 TARGET is a ticket, a node id, a name at a relay, or an address.
 
-  --count N         how many times (4)`,
-  options: { count: { type: "string", short: "c" } },
+  --count N         how many times (4)
+${TRACE_USAGE}`,
+  options: { count: { type: "string", short: "c" }, ...TRACE_OPTION },
   async run(context) {
     const { positionals, flags, settings, terminal, signal } = context;
     const [target] = positionals;
     if (target === undefined) throw new UsageError("TARGET is missing");
     const count = Number(flags.count ?? 4);
     if (!Number.isInteger(count) || count < 1) throw new UsageError("--count must be a whole number from 1");
-    await using node = await startNode(context);
+    using trace = traceFileOf(context);
+    await using node = await startNode(context, trace?.nodeOptions);
     const peer = await node.connect(target, { signal, timeoutMs: settings.timeoutMs });
+    trace?.keep(peer.id);
     const times: number[] = [];
     for (let index = 0; index < count; index++) {
       if (index > 0) await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
