@@ -12,6 +12,18 @@ import process from "node:process";
 /** Linux counts in hundredths of a second for every program. */
 const TICK_MS = 10;
 
+const LOOK_MS = 500;
+
+/** Waits until others take at most this share of all processors, but no longer than so many milliseconds. */
+export async function untilCalm(shareMax, timeoutMs) {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline) {
+    const othersSince = watchOthers();
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (othersSince([]) <= shareMax) return;
+  }
+}
+
 /** Begins to watch; the result tells the share of all processors that others than these processes took since. */
 export function watchOthers() {
   const before = { ...machine(), own: process.cpuUsage() };

@@ -88,8 +88,20 @@ const UDP = [
   },
 ];
 
-/** Every workload, TCP before UDP. */
+const ALONE = [
+  {
+    name: "seal",
+    unit: "us",
+    title: `sealing a package of ${NORMAL_PACKAGE} B with ChaCha20-Poly1305`,
+    systems: ["viaduct"],
+    isAlone: true,
+    packageBytes: NORMAL_PACKAGE,
+  },
+];
+
+/** Every workload: what needs no other end, then TCP before UDP. */
 export const WORKLOADS = [
+  ...ALONE.map((workload) => ({ ...workload, scheme: "none" })),
   ...TCP.map((workload) => ({ ...workload, scheme: "tcp" })),
   ...UDP.map((workload) => ({ ...workload, scheme: "udp" })),
 ];

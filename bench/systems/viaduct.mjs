@@ -25,6 +25,10 @@ if (role === "relay") {
 } else await work();
 
 async function work() {
+  if (workload === "seal") {
+    await measureSealing();
+    return;
+  }
   if (workload === "roundTrips") {
     const node = await createNode(paths);
     const peer = await node.connect(address.ticket); // What is run for the first time is slow: not over a line.
@@ -85,6 +89,24 @@ async function prepare(mode, rttMs) {
     await peer.request("echo", bytes);
     void peer.close();
   };
+}
+
+/** The cipher that the runtime's sessions use, on packages in a row. */
+async function measureSealing() {
+  const providers = await import(`../../dist/adapters/${adapter}/crypto.js`);
+  const key = providers[`${adapter}Provider`].aeadKey("chacha20-poly1305", new Uint8Array(32).fill(1));
+  const nonce = new Uint8Array(12);
+  const header = new Uint8Array(12);
+  const text = new Uint8Array(packageBytes);
+  const sealed = new Uint8Array(packageBytes + 16);
+  const timeOf = (act, count) => {
+    const began = performance.now();
+    for (let index = 0; index < count; index++) act();
+    return (1000 * (performance.now() - began)) / count;
+  };
+  const rounds = (act) => Math.min(...Array.from({ length: 20 }, () => timeOf(act, 5_000)));
+  const figure = rounds(() => key.seal(nonce, header, text, sealed, 0));
+  tell({ figure, table: { "opening it": rounds(() => key.open(nonce, header, sealed)) } });
 }
 
 async function serve() {
