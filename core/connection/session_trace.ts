@@ -185,8 +185,9 @@ export class SessionTrace {
   #tellState(path: Path, { controller, largestAcked }: DatagramRecovery, told: Told, now: Instant): void {
     const { slowStartThreshold: threshold, windowBytes } = controller;
     const { slowStartThreshold: before = Number.POSITIVE_INFINITY } = told.metrics;
-    // A loss is what lowers the threshold to the window; the end of the slow start without one sets it as well.
-    const isReduced = threshold < before && windowBytes < (told.metrics.windowBytes ?? windowBytes);
+    // Only a loss lowers the window and sets the threshold, maybe to more than after the loss before: the end of the
+    // slow start without one sets the threshold alone, and smaller packages the window alone.
+    const isReduced = threshold !== before && windowBytes < (told.metrics.windowBytes ?? windowBytes);
     if (isReduced) told.recoveryEnd = path.nextPackageNumber;
     else if (told.recoveryEnd !== undefined && largestAcked >= told.recoveryEnd) told.recoveryEnd = undefined;
     let to: TraceCongestionState = "recovery";

@@ -76,6 +76,22 @@ for (const version of ["0.3", "quic-13"] as const) {
     assert.ok(Math.abs(Number(last.smoothed_rtt) - (path.rttMs ?? 0)) < 0.001);
     assert.equal(named(open, "mtu_updated").at(-1)?.data.new, path.packageBytesMax);
 
+    // A window that falls with its threshold does so because of a loss: that is recovery, the second time as well.
+    let state: unknown;
+    let windowBytes = 0;
+    let reductions = 0;
+    for (const event of open) {
+      if (shortName(event) === "congestion_state_updated") state = event.data.new;
+      const { congestion_window: next, ssthresh } = event.data;
+      if (next === undefined) continue;
+      if (ssthresh !== undefined && Number(next) < windowBytes) {
+        assert.equal(state, "recovery", `at ${event.time} ms`);
+        reductions++;
+      }
+      windowBytes = Number(next);
+    }
+    assert.ok(reductions > 1, `${reductions} times`);
+
     // What one side lost the other never got, but for what was given up too early; damaged ones were dropped.
     const { events: theirs } = readQlog(files.server, version);
     const got = new Set(named(theirs, "packet_received").map(numberOf));
