@@ -42,6 +42,8 @@ test("send buffer: whatever is lost and acknowledged, what is sent is what was w
     fc.record({ type: fc.constant("send" as const), size: fc.integer({ min: 1, max: 70_000 }) }),
     fc.record({ type: fc.constant("ack" as const), size: fc.nat(1_000) }),
     fc.record({ type: fc.constant("lose" as const), size: fc.nat(1_000) }),
+    // Sent once more although it may still arrive, as after a probe timeout or by a second path.
+    fc.record({ type: fc.constant("repeat" as const), size: fc.nat(1_000) }),
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -54,6 +56,9 @@ test("send buffer: whatever is lost and acknowledged, what is sent is what was w
         const end = buffer.next(most, Number.MAX_SAFE_INTEGER);
         const start = buffer.nextStart;
         if (end <= start) return false;
+        for (const range of acked.ranges) {
+          assert.ok(end <= range.start || start >= range.end, "what was acknowledged is sent again");
+        }
         const out = new Uint8Array(end - start + 2);
         buffer.copy(start, end, out, 1);
         for (let offset = start; offset < end; offset++) {
@@ -72,7 +77,8 @@ test("send buffer: whatever is lost and acknowledged, what is sent is what was w
         else {
           const [part] = inFlight.splice(size % Math.max(1, inFlight.length), 1);
           if (part === undefined) continue;
-          if (type === "lose") buffer.onLost(part.start, part.end);
+          if (type === "repeat") inFlight.push(part);
+          if (type !== "ack") buffer.onLost(part.start, part.end);
           else {
             buffer.onAcked(part.start, part.end);
             acked.add(part.start, part.end);
@@ -92,6 +98,39 @@ test("send buffer: whatever is lost and acknowledged, what is sent is what was w
   );
 });
 
+test("send buffer: a copy that is lost after another one arrived is not sent once more", () => {
+  const buffer = new SendBuffer();
+  buffer.append(new Uint8Array(300));
+  for (const start of [0, 100, 200]) buffer.onSent(start, start + 100);
+  buffer.onLost(100, 200);
+  assert.equal(buffer.next(1000, 1000), 200);
+  buffer.onSent(100, 200);
+  buffer.onAcked(100, 200);
+  buffer.onLost(100, 200);
+  assert.equal(buffer.hasLost, false);
+  buffer.onLost(50, 250);
+  assert.deepEqual([buffer.next(1000, 1000), buffer.nextStart], [100, 50]);
+  buffer.onSent(50, 100);
+  assert.deepEqual([buffer.next(1000, 1000), buffer.nextStart], [250, 200]);
+  assert.equal(buffer.isHeldFrom(0), true);
+  assert.equal(buffer.onAcked(0, 100), 200, "up to the next gap");
+  assert.equal(buffer.isHeldFrom(199), false);
+  assert.equal(buffer.isHeldFrom(200), true);
+});
+
+test("receive buffer: pieces that touch without overlap are one, whichever came first", () => {
+  for (const order of [
+    [0, 10, 20],
+    [20, 10, 0],
+    [10, 20, 0],
+    [20, 0, 10],
+  ]) {
+    const buffer = new ReceiveBuffer();
+    for (const start of order) buffer.insert(start, new Uint8Array(10).fill(start));
+    assert.equal(buffer.contiguousEnd, 30, `${order}`);
+  }
+});
+
 test("receive buffer: any order, any overlap, each byte once", () => {
   const piece = fc.record({ start: fc.nat(300), length: fc.nat(60) });
   fc.assert(
@@ -102,12 +141,17 @@ test("receive buffer: any order, any overlap, each byte once", () => {
         for (let bytes = buffer.read(); bytes !== undefined; bytes = buffer.read()) received.push(...bytes);
       };
       const all = [...pieces, { start: 0, length: 400 }];
+      const came = new Set<number>();
       for (const { start, length } of all) {
+        for (let offset = start; offset < start + length; offset++) came.add(offset);
         buffer.insert(
           start,
           Uint8Array.from({ length }, (_, index) => (start + index) & 0xff),
         );
         if (isReadingAsItGoes) read();
+        let end = 0;
+        while (came.has(end)) end++;
+        assert.equal(buffer.contiguousEnd, end, "all that is in order can be read");
       }
       read();
       assert.equal(received.length, 400);

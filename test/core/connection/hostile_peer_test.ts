@@ -71,6 +71,23 @@ test("hostile peer: a final size that changes, and one below what came, are noti
   const first = frame(0x0b, 0, 4, new Uint8Array(4));
   assert.equal(attack(new SessionPair(), [first, frame(0x0e, 0, 4, 1, Uint8Array.of(1))]), "final_size");
   assert.equal(attack(new SessionPair(), [first, frame(0x04, 0, 0, 3)]), "final_size");
+  const open = frame(0x0a, 0, 4, new Uint8Array(4));
+  assert.equal(attack(new SessionPair(), [open, frame(0x04, 0, 0, 3)]), "final_size");
+  assert.equal(attack(new SessionPair(), [open, frame(0x0b, 0, 3, new Uint8Array(3))]), "final_size");
+  assert.equal(attack(new SessionPair(), [open, frame(0x0b, 0, 4, new Uint8Array(4))]), undefined);
+  assert.equal(attack(new SessionPair(), [open, frame(0x04, 0, 0, 4)]), undefined);
+});
+
+test("hostile peer: the windows of a stream and of all streams hold to the byte", () => {
+  const config = { streamWindowBytes: 10_000, sessionWindowBytes: 15_000 };
+  const byte = (stream: number, offset: number): Uint8Array => frame(0x0e, stream, offset, 1, Uint8Array.of(1));
+  const pair = (): SessionPair => new SessionPair({ config });
+  assert.equal(attack(pair(), [byte(0, 9_999)]), undefined);
+  assert.equal(attack(pair(), [byte(0, 10_000)]), "flow_control");
+  assert.equal(attack(pair(), [byte(0, 9_999), byte(4, 4_999)]), undefined);
+  assert.equal(attack(pair(), [byte(0, 9_999), byte(4, 5_000)]), "flow_control");
+  assert.equal(attack(pair(), [frame(0x04, 0, 0, 10_000)]), undefined);
+  assert.equal(attack(pair(), [frame(0x04, 0, 0, 10_001)]), "flow_control");
 });
 
 test("hostile peer: gaps, floods of frames that move nothing and of challenges are bounded", () => {

@@ -6,16 +6,20 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { connectionIdOf } from "../../../core/connection/package_protection.ts";
 import { DEFAULT_SESSION_CONFIG } from "../../../core/connection/session_defaults.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type { EndpointOutput, FlowId } from "../../../core/node/endpoint_types.ts";
+import { decodePackage } from "../../../core/wire/package.ts";
 import { dangerousSimEnvironments } from "../../../sim/environment.ts";
 import { connectPair, datagramPair, transfer } from "../../sim/datagram_pair.ts";
+import { testEnvironment } from "../test_environment.ts";
 
 const environmentOf = await dangerousSimEnvironments();
+const { checksum } = testEnvironment(1);
 
 function endpoint(seed: number, limits: Partial<typeof DEFAULT_ENDPOINT_LIMITS> = {}): Endpoint {
   return new Endpoint(
@@ -141,4 +145,74 @@ test("datagrams: a package repeated from another address moves a path there only
   assert.ok(stolen !== undefined);
   assert.equal(client.ended, undefined);
   assert.equal(server.endpoint.session(server.session as number)?.stats().paths[0]?.remote, "udp://client:1");
+});
+
+test("datagrams: a package that was held back and comes from another address after newer ones moves nothing", () => {
+  const pair = datagramPair(6, environmentOf);
+  assert.ok(connectPair(pair));
+  const { network, server } = pair;
+  const link = network.datagrams.link("client", "server");
+  const send = link.send.bind(link);
+  let stolen: Uint8Array | undefined;
+  link.send = (bytes, now) => {
+    if (stolen !== undefined || bytes[0] !== 5 || bytes.length < 60) return send(bytes, now);
+    stolen = bytes.slice();
+    return [];
+  };
+  assert.ok(transfer(pair, 100_000, 30_000) !== undefined);
+  assert.ok(stolen !== undefined);
+  const statsOf = () => server.endpoint.session(server.session as number)?.stats();
+  const before = statsOf()?.paths[0]?.packagesReceived as number;
+  const flow = server.endpoint.allocatePipe();
+  server.host.input({ type: "flowOpened", flow, remote: "udp://6.6.6.6:666", remoteHost: "6.6.6.6" });
+  server.host.input({ type: "flowData", flow, bytes: stolen });
+  assert.equal(statsOf()?.paths[0]?.packagesReceived, before + 1, "it is authentic, and new");
+  assert.equal(statsOf()?.paths[0]?.remote, "udp://client:1");
+});
+
+test("datagrams: a reset is asked for by more than 40 bytes, has fewer, and only the peer's ends a session", () => {
+  const pair = datagramPair(7, environmentOf);
+  const { network, client } = pair;
+  let connectionId = 0;
+  const up = network.datagrams.link("client", "server");
+  const sendUp = up.send.bind(up);
+  up.send = (bytes, now) => {
+    const sent = decodePackage(bytes, 0, checksum);
+    if (sent.type === "package") connectionId = connectionIdOf(sent) ?? connectionId;
+    return sendUp(bytes, now);
+  };
+  assert.ok(connectPair(pair));
+  assert.notEqual(connectionId, 0);
+  const answersTo = (fill: number, bytes: number): Uint8Array[] => {
+    const cause = Uint8Array.of(5, bytes - 2 - 16, 0, 0, 0, 0, 0, ...new Array(bytes - 7).fill(0));
+    for (let at = 0; at < 4; at++) cause[3 + at] = connectionId >>> (8 * at);
+    const { out } = receive(endpoint(fill), "10.0.0.3:4000", cause, 0);
+    return out.flatMap((output) => (output.type === "sendDatagram" ? [output.bytes] : []));
+  };
+  // The server has forgotten all; so has somebody else, who never knew.
+  assert.deepEqual(answersTo(2, 40), []);
+  const [real] = answersTo(2, 41) as [Uint8Array];
+  const [foreign] = answersTo(3, 41) as [Uint8Array];
+  assert.ok(real.length <= 40, "else two that forgot would answer each other for ever");
+  const down = network.datagrams.link("server", "client");
+  const sendDown = down.send.bind(down);
+  const put = (bytes: Uint8Array): void => {
+    let isPut = false;
+    down.send = (own, now) => {
+      const sent = isPut ? own : bytes;
+      isPut = true;
+      return sendDown(sent, now);
+    };
+    client.endpoint.ping(client.session as number, network.now);
+    client.host.pump();
+    network.run(1_000);
+    assert.equal(isPut, true);
+  };
+  const flipped = real.slice();
+  flipped[flipped.length - 1] = (flipped.at(-1) as number) ^ 1;
+  for (const forged of [foreign, flipped]) put(forged);
+  assert.equal(client.ended, undefined);
+  assert.ok((client.endpoint.stats().dropped.forgedReset ?? 0) >= 1);
+  put(real);
+  assert.equal(client.ended, "session_lost");
 });
