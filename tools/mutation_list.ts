@@ -431,10 +431,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a stream may be sent one byte too much",
     file: "core/connection/stream_table.ts",
-    before:
-      'end > half.maxOffset) {\n      throw new ProtocolError("flow_control", "More than the stream\'s window was sent");',
-    after:
-      'end > half.maxOffset + 1) {\n      throw new ProtocolError("flow_control", "More than the stream\'s window was sent");',
+    before: "!Number.isSafeInteger(end) || end > half.maxOffset",
+    after: "!Number.isSafeInteger(end) || end > half.maxOffset + 1",
     tests: SESSION,
   },
   {
