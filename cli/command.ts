@@ -7,6 +7,7 @@
 import { parseTarget } from "../adapters/api/target.ts";
 import type { Node, NodeOptions } from "../adapters/api/types.ts";
 import { nobleProvider } from "../core/crypto/noble_provider.ts";
+import { admissionOf } from "./operator_files.ts";
 import { loadRuntimeEntry } from "./runtime_entry.ts";
 import type { Flags, Settings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
@@ -57,6 +58,7 @@ export async function startNode(context: CommandContext, extra: Partial<NodeOpti
     listen: settings.listen,
     ...(key === undefined ? {} : { identity: { store: key } }),
     ...(settings.name === undefined ? {} : { name: settings.name }),
+    ...(settings.admission === undefined ? {} : { admission: admissionOf(settings.admission) }),
     ...extra,
   });
 }

@@ -19,11 +19,13 @@ import { pingCommand } from "./commands/ping.ts";
 import { receiveCommand } from "./commands/receive.ts";
 import { relayCommand } from "./commands/relay.ts";
 import { sendCommand } from "./commands/send.ts";
+import { tokenCommand } from "./commands/token.ts";
 import { loadSettings } from "./settings.ts";
 import { Terminal } from "./terminal.ts";
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["relay", relayCommand],
+  ["token", tokenCommand],
   ["id", idCommand],
   ["chat", chatCommand],
   ["send", sendCommand],
@@ -39,6 +41,7 @@ const SHARED_OPTIONS = {
   key: { type: "string", short: "k" },
   anonymous: { type: "boolean" },
   name: { type: "string", short: "n" },
+  admission: { type: "string" },
   config: { type: "string" },
   timeout: { type: "string" },
   json: { type: "boolean" },
@@ -51,6 +54,7 @@ const SHARED_HELP = `Options of every command; each can also be set in the envir
   -k, --key FILE        the key file, made when missing                   VIADUCT_KEY       "key"
       --anonymous       a fresh key in memory
   -n, --name NAME       the name to ask relays for                        VIADUCT_NAME      "name"
+      --admission FILE  the token that lets the node in at relays         VIADUCT_ADMISSION "admission"
       --timeout SECONDS how long to try to connect (30)                   VIADUCT_TIMEOUT   "timeout"
       --config FILE     the JSON file                                     VIADUCT_CONFIG
       --json            one JSON object per line

@@ -19,6 +19,8 @@ export interface Settings {
   /** The file with the identity; `undefined` is anonymous. */
   readonly key: string | undefined;
   readonly name: string | undefined;
+  /** The file with the admission to show to relays. */
+  readonly admission: string | undefined;
   readonly isJson: boolean;
   /** Seconds before a command that waits gives up. */
   readonly timeoutMs: number;
@@ -50,6 +52,7 @@ export function loadSettings(flags: Flags): Settings {
     listen: listOf(flags.listen) ?? split(env.VIADUCT_LISTEN) ?? fileList(file, "listen") ?? [],
     key: flags.anonymous === true ? undefined : key,
     name: textOf(flags.name) ?? env.VIADUCT_NAME ?? fileText(file, "name"),
+    admission: textOf(flags.admission) ?? env.VIADUCT_ADMISSION ?? fileText(file, "admission"),
     isJson: flags.json === true,
     timeoutMs: timeout * 1000,
   };

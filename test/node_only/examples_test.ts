@@ -12,6 +12,7 @@ import { Folder, Program } from "./program.ts";
 const EXPECTED: Readonly<Record<string, RegExp>> = {
   echo: /^hello, viaduct\n$/,
   requests: /^20 \+ 22 = 42\nsleep: timeout\n$/,
+  admission: /^without: token_refused\nwith: player-one\nrevoked: token_revoked\n$/,
   relay: /^alice: meet me at the bridge, relay\n$/,
   broadcast: /^reached 2\nhello all\nhello all\nnote to self\n$/,
   udp: /^20 \+ 22 = 42\nover datagrams\n$/,
