@@ -188,8 +188,8 @@ function legend(): string {
 function axis(scale: Scale, area: { top: number; bottom: number }, unit: string, per: number): string {
   const rows = scale.ticks.map((value) => {
     const y = scale.y(value);
-    const name = value === scale.ticks.at(-1) ? ` ${unit}` : "";
-    return `<path d="M${LEFT} ${y}H${RIGHT}" ${GRID}/>${label(LEFT - 6, y + 4, `${value / per}${name}`, `text-anchor="end"`)}`;
+    const name = `${value / per}${value === scale.ticks.at(-1) ? ` ${unit}` : ""}`;
+    return `<path d="M${LEFT} ${y}H${RIGHT}" ${GRID}/>${label(LEFT - 6, y + 4, name, `text-anchor="end"`)}`;
   });
   return `${rows.join("")}<path d="M${LEFT} ${area.top}V${area.bottom}H${RIGHT}" stroke="#888" fill="none"/>`;
 }
