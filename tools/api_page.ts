@@ -40,7 +40,7 @@ const RUNTIMES = ["node", "deno", "bun", "browser"];
 const OTHERS: ReadonlyMap<string, string> = otherEntries();
 
 /** Types that the entry points mention and a program has no business with. */
-const INTERNAL = ["ErrorFacts", "ExtensionBuilder", "Runtime"];
+const INTERNAL = ["ErrorFacts", "ExtensionBuilder", "Runtime", "SessionTracing"];
 
 const program: ts.Program = ts.createProgram(
   [...RUNTIMES.map((name) => `adapters/${name}/mod.ts`), ...OTHERS.values()].map((path) => join(root, path)),

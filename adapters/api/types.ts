@@ -24,7 +24,6 @@ export type {
 } from "../../core/connection/session_types.ts";
 export type { CipherName } from "../../core/crypto/provider.ts";
 export type { Bytes } from "../../core/machine.ts";
-export type { SessionTracing, TracedSession } from "../../core/node/endpoint_types.ts";
 
 /** A node's id: its Ed25519 public key as 56 characters of lower-case base32 with a checksum. */
 export type NodeId = string;
@@ -309,6 +308,8 @@ export interface Node extends AsyncDisposable {
   listen(address: string): Promise<string>;
   /** Adds a relay to stay registered with. */
   addRelay(relay: string): void;
+  /** Shows another admission to the relays, as in `NodeOptions.admission`, before the one they know expires. */
+  setAdmission(admission: string): void;
   /**
    * Connects, or returns the peer that is connected already. Connecting to one's own id works. Given up after 30 s
    * unless `timeoutMs` says otherwise.

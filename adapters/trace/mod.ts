@@ -10,8 +10,13 @@ import type { SessionTracing, TracedSession } from "../../core/node/endpoint_typ
 import { traceSessions } from "../../core/node/trace_sessions.ts";
 
 export { QlogEncoder, type QlogOptions, type QlogVersion } from "../../core/connection/qlog.ts";
+export type { PathId, PathKind, Role, StreamId } from "../../core/connection/session_types.ts";
 export type * from "../../core/connection/trace.ts";
-export type { SessionTracing, TracedSession } from "../../core/node/endpoint_types.ts";
+export type { NodeId } from "../../core/crypto/identity.ts";
+export type { CipherName } from "../../core/crypto/provider.ts";
+export type { ErrorCode } from "../../core/error.ts";
+export type { Instant } from "../../core/machine.ts";
+export type { TracedSession } from "../../core/node/endpoint_types.ts";
 export { traceSessions } from "../../core/node/trace_sessions.ts";
 
 /** Where the text of one session goes, such as a stream of `node:fs`. One that throws gets nothing more. */

@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeOptions, SessionTracing } from "../../adapters/api/types.ts";
+import type { NodeOptions } from "../../adapters/api/types.ts";
 import { createNode } from "./runtime_under_test.ts";
 
 const WRONG: Readonly<Record<string, NodeOptions>> = {
@@ -29,7 +29,7 @@ const WRONG: Readonly<Record<string, NodeOptions>> = {
   admission: { admission: "a b" },
   initMessage: { initMessage: new Uint8Array(201) },
   identity: { identity: new Uint8Array(31) },
-  trace: { trace: (() => undefined) as unknown as SessionTracing },
+  trace: { trace: (() => undefined) as unknown as NodeOptions["trace"] & object },
 };
 
 for (const [name, options] of Object.entries(WRONG)) {
