@@ -15,7 +15,9 @@ const FORWARD_PROTOCOL = "forward/1";
 export const forwardCommand: Command = {
   summary: "expose a local TCP port, or reach one that is exposed",
   usage: `viaduct forward PORT [--relay RELAY]             expose 127.0.0.1:PORT; shows a ticket
-viaduct forward PORT TARGET [--relay RELAY]      listen on 127.0.0.1:PORT and reach the port behind TARGET`,
+viaduct forward PORT TARGET [--relay RELAY]      listen on 127.0.0.1:PORT and reach the port behind TARGET
+
+Without --relay and --listen an exposed port can be reached from this machine alone.`,
   options: {},
   async run(context) {
     const [portText, target] = context.positionals;

@@ -6,7 +6,7 @@ import { ViaductError } from "../../core/error.ts";
 import type { FileResult } from "../../protocols/file.ts";
 import { acceptOffer, FILE_PROTOCOL, getFile, readFileRequest, refuseFile } from "../../protocols/file.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, untilInterrupted } from "../command.ts";
+import { startNode, UsageError, untilInterrupted } from "../command.ts";
 import { keptBytes, nativeHasher, openSink } from "../file_on_disk.ts";
 import { formatBytes, type Terminal } from "../terminal.ts";
 
@@ -46,6 +46,10 @@ What an interrupted try left is kept as NAME.part and continued.
   async run(context) {
     const [target] = context.positionals;
     const directory = resolve(typeof context.flags.out === "string" ? context.flags.out : ".");
+    const { relays, listen } = context.settings;
+    if (target === undefined && relays.length + listen.length === 0) {
+      throw new UsageError("Nobody could reach this node: give a TICKET, --relay or --listen");
+    }
     if (target === undefined) await takeOffers(context, directory);
     else await fetchFile(context, target, directory);
   },

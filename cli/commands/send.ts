@@ -1,6 +1,6 @@
 /** `viaduct send FILE [TARGET]`: offers a file to a node, or waits for whoever has the ticket. @module */
 
-import type { Peer, Stream } from "../../adapters/api/types.ts";
+import type { Node, Peer, Stream } from "../../adapters/api/types.ts";
 import { ViaductError } from "../../core/error.ts";
 import { answerGet, FILE_PROTOCOL, offerFile, readFileRequest, refuseFile } from "../../protocols/file.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -13,7 +13,7 @@ export const sendCommand: Command = {
   usage: `viaduct send FILE [TARGET] [--relay RELAY] [--keep]
 
 Without TARGET it shows a ticket and waits for \`viaduct receive TICKET\`. Killed and started again with the same
-key, it goes on where it stopped.
+key, it goes on where it stopped. Without --relay and --listen it can be reached from this machine alone.
 
   --keep            serve the file until interrupted, not once`,
   options: { keep: { type: "boolean" } },
@@ -41,8 +41,8 @@ async function pushFile(context: CommandContext, path: string, target: string): 
 async function serveFile(context: CommandContext, path: string): Promise<void> {
   const { settings, terminal, signal, flags } = context;
   await (await openSource(path))[Symbol.asyncDispose](); // Fails now rather than when somebody asks.
-  const listen = settings.listen.length > 0 ? settings.listen : await defaultListen(settings.relays.length > 0);
-  await using node = await startNode({ ...context, settings: { ...settings, listen } });
+  await using node = await startNode(context);
+  if (settings.relays.length + settings.listen.length === 0) await listenByDefault(node);
   if (settings.relays.length > 0) await node.ready;
   let onDone: (error?: unknown) => void = () => {};
   const done = new Promise<void>((resolve, reject) => {
@@ -83,6 +83,11 @@ async function serveFile(context: CommandContext, path: string): Promise<void> {
 }
 
 /** The port of one sender stays, so that its ticket works after a restart; where it is taken any other will do. */
-async function defaultListen(hasRelays: boolean): Promise<string[]> {
-  return hasRelays ? [] : ["tcp://127.0.0.1:5490"];
+async function listenByDefault(node: Node): Promise<void> {
+  try {
+    await node.listen("tcp://127.0.0.1:5490");
+  } catch (error) {
+    if (!(error instanceof ViaductError) || error.code !== "address_in_use") throw error;
+    await node.listen("tcp://127.0.0.1:0");
+  }
 }
