@@ -35,6 +35,9 @@ import { waitFor } from "./waiting.ts";
 /** Events that wait for a slow reader; then the oldest go. */
 const EVENTS_MAX = 1024;
 
+/** The wall clock is looked at this often: a machine may learn the time after the relay began. */
+const CLOCK_MS = 60_000;
+
 /** A drain that is not over by then, beyond its grace, is given up. */
 const FAREWELL_MS = 5_000;
 
@@ -153,7 +156,9 @@ export async function createRelayOn(
     ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
     ...(onHttpRequest === undefined ? {} : { onHttpRequest }),
   });
+  const clock = setInterval(() => machine.setUnixMs(runtime.unixMs(), runtime.now()), CLOCK_MS);
   void handle.closed.then(() => {
+    clearInterval(clock);
     for (const reader of readers) reader.end();
     readers.clear();
   });

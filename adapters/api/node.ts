@@ -21,6 +21,7 @@ import { Dials } from "./dials.ts";
 import { EventReaders } from "./event_readers.ts";
 import { LOOPBACK_SESSION, LoopbackPeer } from "./loopback_peer.ts";
 import { MessageInbox } from "./message_inbox.ts";
+import { admissionBytes } from "./options.ts";
 import { OwnRelays } from "./own_relays.ts";
 import { ownTicket } from "./own_ticket.ts";
 import { PeerHandle } from "./peer.ts";
@@ -191,6 +192,12 @@ export class NodeHandle<Extra = never> implements Node {
     this.#requireOpen();
     const target = parseRelay(relay, this.runtime.crypto);
     this.command((machine, now) => machine.addRelay(target, now));
+  }
+
+  setAdmission(admission: string): void {
+    this.#requireOpen();
+    const bytes = admissionBytes(admission);
+    this.command((machine, now) => machine.setAdmission(bytes, now));
   }
 
   async connect(target: Target, options: ConnectOptions = {}): Promise<Peer> {

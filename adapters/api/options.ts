@@ -6,9 +6,11 @@
  * @module
  */
 
+import type { DatagramRepair } from "../../core/connection/datagram_line.ts";
 import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
 import type { CongestionName, PathPolicy } from "../../core/connection/session_types.ts";
 import type { Identity } from "../../core/crypto/identity.ts";
+import type { Bytes } from "../../core/machine.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
 import type { NodeConfig } from "../../core/node/node_types.ts";
@@ -56,14 +58,16 @@ export function resolveLimits(options: NodeOptions, runtimeName: string): Limits
 }
 
 /** Turns options into the machine's config. */
-export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Identity): NodeConfig {
+export function nodeConfigOf(
+  options: NodeOptions,
+  limits: Limits,
+  identity: Identity,
+  datagramRepair?: DatagramRepair,
+): NodeConfig {
   const { name, about = "", initMessage, keepAliveMs, idleTimeoutMs, resumeWindowMs } = options;
   if (name !== undefined && !NAME.test(name)) fail("name", "be of the form [a-z0-9-]{3,32}", name);
   checkBytes("initMessage", initMessage, 0, INIT_MESSAGE_BYTES_MAX);
   checkBytes("token", options.token, 1, TOKEN_BYTES_MAX);
-  const { admission } = options;
-  // The text is a secret: the error does not repeat it.
-  if (admission !== undefined && !ADMISSION.test(admission)) fail("admission", "be a signed text", typeof admission);
   if (options.identity instanceof Uint8Array) checkBytes("identity", options.identity, SEED_BYTES, SEED_BYTES);
   const aboutBytes = typeof about === "string" ? utf8Bytes(about) : Number.NaN;
   if (!(aboutBytes <= ABOUT_BYTES_MAX)) fail("about", `be text of at most ${ABOUT_BYTES_MAX} bytes`, aboutBytes);
@@ -92,6 +96,7 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
         streamWindowBytes: limits.streamWindowBytes,
         sessionWindowBytes: limits.sessionWindowBytes,
         sendBufferBytes: limits.sendBufferBytes,
+        ...(datagramRepair === undefined ? {} : { datagramRepair }),
         ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
         ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
         ...(resumeWindowMs === undefined ? {} : { resumeWindowMs }),
@@ -118,9 +123,15 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
     },
     name,
     token: options.token,
-    ...(admission === undefined ? {} : { admission: encodeUtf8(admission) }),
+    ...(options.admission === undefined ? {} : { admission: admissionBytes(options.admission) }),
     about,
   };
+}
+
+/** An admission as relays are shown it. The text is a secret: the error does not repeat it. */
+export function admissionBytes(admission: string): Bytes {
+  if (!ADMISSION.test(admission)) fail("admission", "be a signed text", typeof admission);
+  return encodeUtf8(admission);
 }
 
 function checkChoice(name: string, value: string | undefined, choices: readonly string[]): void {

@@ -109,6 +109,12 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
     return id;
   }
 
+  /** Shows another admission to the relays that were added, at once and from now on. */
+  setAdmission(admission: Uint8Array, now: Instant): void {
+    this.#sessions.relayClient.setAdmission(admission, now);
+    this.#sessions.drain(now);
+  }
+
   /** Tells who is at the relays, and from now on who joins and leaves. */
   watchPresence(now: Instant): void {
     this.#sessions.relayClient.watchPresence(now);

@@ -338,6 +338,7 @@ export interface NodeExtension {
 /** What the node asks of `core/node/relay_client.ts`. */
 export interface RelayExtension extends NodeExtension {
   addRelay(relay: RelayTarget, now: Instant): RelayId;
+  setAdmission(admission: Uint8Array, now: Instant): void;
   watchPresence(now: Instant): void;
   unwatchPresence(now: Instant): void;
   presences(): Iterable<PresenceNode>;

@@ -52,9 +52,11 @@ export class RelayClient implements RelayExtension {
   #nextRelay: RelayId = 1;
   #temporaryCheckAt: Instant = NEVER;
   #isClosed = false;
+  #admission: Uint8Array | undefined;
 
   constructor(internals: NodeInternals) {
     this.#internals = internals;
+    this.#admission = internals.config.admission;
     this.#book = new PresenceBook(internals.env.crypto);
   }
 
@@ -86,6 +88,12 @@ export class RelayClient implements RelayExtension {
       return known.relay;
     }
     return this.#add(relay, { isTemporary: false }, now).relay;
+  }
+
+  /** Shows another admission to the relays: at once, and whenever the node registers from now on. */
+  setAdmission(admission: Uint8Array, now: Instant): void {
+    this.#admission = admission;
+    for (const link of this.#links.values()) link.renew(now);
   }
 
   /** The relay that a target is said to be at: a known one, or one that is added for the time being. */
@@ -182,6 +190,7 @@ export class RelayClient implements RelayExtension {
   #add(relay: RelayTarget, options: { readonly isTemporary: boolean }, now: Instant): RelayLink {
     const link = new RelayLink(this.#nextRelay++, relay, options, {
       internals: this.#internals,
+      admission: () => this.#admission,
       isWatching: () => this.#watchers > 0,
       isTaken: (self, id) => this.#isTaken(self, id),
       isUrgent: () => this.#listener?.isUrgent() === true,

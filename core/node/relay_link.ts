@@ -45,6 +45,8 @@ const EMPTY = new Uint8Array(0);
 /** What a link needs around it. */
 export interface LinkHost {
   readonly internals: NodeInternals;
+  /** What an operator signed for the node. */
+  readonly admission: () => Uint8Array | undefined;
   /** Whether clients of the node want to know who is at the relays. */
   readonly isWatching: () => boolean;
   /** Whether another link holds this session or is registered with this relay. */
@@ -183,6 +185,13 @@ export class RelayLink {
     }
   }
 
+  /** There is another admission to show: a registration goes on with it, a refused one is tried again. */
+  renew(now: Instant): void {
+    if (this.isTemporary) return;
+    if (this.isRegistered) this.#sendRegister(now);
+    else if (this.#state === "refused") this.start(now);
+  }
+
   /** Sessions wait to come back over a relay: a long pause is cut short. */
   hurry(now: Instant): void {
     if (this.#state !== "waiting" || this.#drain !== undefined || this.#error === "replaced") return;
@@ -291,7 +300,12 @@ export class RelayLink {
   #register(now: Instant): void {
     this.#state = "registering";
     this.#wakeAt = now + ANSWER_TIMEOUT_MS;
-    const { about, admission } = this.#host.internals.config;
+    this.#sendRegister(now);
+  }
+
+  #sendRegister(now: Instant): void {
+    const { about } = this.#host.internals.config;
+    const admission = this.#host.admission();
     // Whoever made a target names its relays: they are not shown what admits its bearer elsewhere.
     const shown = admission === undefined || this.isTemporary ? {} : { admission };
     this.#send({ type: "register", name: this.#name ?? "", token: this.#token ?? EMPTY, about, ...shown }, now);

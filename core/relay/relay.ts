@@ -77,7 +77,7 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
   readonly #events = new EventQueue<NodeEvent | RelayServerEvent>();
   /** Clients that are read on later. */
   readonly #paused = new Set<RelayPeer>();
-  readonly #unixMsOffset: number;
+  #unixMsOffset: number;
   #registryToldAt: Instant;
   #drain: { readonly closeAt: Instant; readonly earliestAt: Instant; readonly waiting: Set<ControlStream> } | undefined;
   #now: Instant;
@@ -175,6 +175,11 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
     const earliestAt = now + graceMs;
     this.#drain = { earliestAt, closeAt: waiting.size === 0 ? earliestAt : earliestAt + FAREWELL_MS, waiting };
     this.#drainNode(now);
+  }
+
+  /** Tells the wall-clock time again: it may have been set since. Tokens are checked by it. */
+  setUnixMs(unixMs: number, now: Instant): void {
+    this.#unixMsOffset = unixMs - now;
   }
 
   /** Puts another policy into force for whoever registers from now on; who is here stays. */

@@ -110,6 +110,11 @@ test("admission: one for a single node, one that expires, another policy, and a 
   await using _node = node;
   assert.equal((await statusOf(node, ({ error }) => error !== undefined)).error, "token_expired");
 
+  const { name } = node;
+  node.setAdmission(issueAdmission({}, key.secret).admission);
+  assert.equal((await statusOf(node, ({ state }) => state === "registered")).name, name);
+  assert.throws(() => node.setAdmission("a b"), RangeError);
+
   relay.setPolicy({ rules: [{ type: "deny", addresses: ["loopback"] }, { type: "anonymous" }] });
   assert.equal(await wordOf(relay, {}), "refused");
   relay.setPolicy({ rules: [{ type: "anonymous", names: "guest-*" }] });

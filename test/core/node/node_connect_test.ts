@@ -97,6 +97,7 @@ class Detour implements CircuitsExtension, RelayExtension {
   addRelay(): number {
     return 1;
   }
+  setAdmission(): void {}
   watchPresence(): void {}
   unwatchPresence(): void {}
   presences(): Iterable<PresenceNode> {

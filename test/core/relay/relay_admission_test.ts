@@ -118,6 +118,41 @@ test("a registration ends when its token expires or is revoked, and its circuits
   assert.equal(stateOf(stays), "refused token_revoked");
 });
 
+test("a node that is given another admission goes on with it, and one that was refused is back at once", () => {
+  const world = new RelayWorld();
+  const relay = world.addRelay("relay", { admission: POLICY });
+  const short = { id: "short", name: "player-*", expiresAtUnixMs: UNIX_MS + 60_000 };
+  const renewed = world.add("renewed", { name: "player-one", admission: issue(short) });
+  const late = world.add("late", { name: "player-two", admission: issue(short) });
+  const other = world.add("other", { admission: issue() });
+  world.settle(renewed, late, other);
+  world.join(other, renewed);
+  renewed.node.setAdmission(issue({ id: "long", name: "player-*" }), world.now);
+  world.run(61_000 - world.now);
+  assert.deepEqual([stateOf(renewed), stateOf(late)], ["registered", "refused token_expired"]);
+  assert.deepEqual([relay.relay.stats().circuits, lastRelay(renewed).name], [1, "player-one"]);
+  assert.equal(of(relay, "clientLeft").length, 1);
+  late.node.setAdmission(issue({ id: "late", name: "player-*" }), world.now);
+  world.run(100);
+  assert.deepEqual([stateOf(late), lastRelay(late).name], ["registered", "player-two"]);
+  assert.deepEqual(
+    relay.relay
+      .topology()
+      .clients.map(({ tokenId }) => tokenId)
+      .sort(),
+    ["late", "long", "t-1"],
+  );
+});
+
+test("the time that a relay is told again is the one by which it checks", () => {
+  const world = new RelayWorld();
+  const relay = world.addRelay("relay", { admission: POLICY });
+  relay.relay.setUnixMs(UNIX_MS + 49 * HOUR, world.now);
+  const a = world.add("a", { admission: issue() });
+  world.run(1_000);
+  assert.equal(stateOf(a), "refused token_expired");
+});
+
 test("a token says whom circuits may be opened to; a node of type client cannot be dialled", () => {
   const world = new RelayWorld();
   world.addRelay("relay", { admission: withRules({ type: "anonymous", names: "*", nodeType: "client" }) });
