@@ -47,7 +47,9 @@ test("example: the code of the README", async () => {
 
 /** What the snippets of the pages find there: a relay and a node to talk with, and a node of their own. */
 const GUIDE = `
+import { createWriteStream } from "node:fs";
 import { createNode, createRelay, ViaductError } from "./adapters/node/mod.ts";
+import { qlogTrace, traceSessions } from "./adapters/trace/mod.ts";
 const theRelay = await createRelay({ listen: ["tcp://127.0.0.1:0"] });
 const relayTicket = theRelay.ticket();
 const server = await createNode({ listen: ["tcp://127.0.0.1:0", "udp://127.0.0.1:0"] });
@@ -60,6 +62,7 @@ const run = async (snippet: (node: Awaited<ReturnType<typeof createNode>>) => Pr
 
 const PAGES: readonly (readonly [page: string, snippets: number, expected: RegExp])[] = [
   ["guide", 8, /nobody there: [\s\S]*all of it\n$/],
+  ["observability", 3, /^\w+:\S+ \w+ active .*\n.*\ntracing .* \w{56}\n\S+ ended with closed 0\nall of it\n$/],
   ["coming_from", 3, /^count\/1 \{ bytes: 100000 \}\ntrue \d\n\w{4}: hello\nall of it\n$/],
 ];
 
@@ -68,7 +71,7 @@ for (const [page, count, expected] of PAGES) {
     const text = readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), "utf8");
     using folder = new Folder();
     const snippets = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) =>
-      (match[1] as string).replace(/^import .*$/gm, "").replaceAll('"app-data/', `"${folder.path}/`),
+      (match[1] as string).replace(/^import .*$/gm, "").replaceAll(/(["`])app-data\//g, `$1${folder.path}/`),
     );
     assert.ok(snippets.length >= count);
     const calls = snippets.map((snippet) => `await run(async (node) => {{${snippet}}});`);
