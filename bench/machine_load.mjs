@@ -51,8 +51,8 @@ function machine() {
   return { busy, all };
 }
 
-/** Milliseconds of processor time of a process; proc(5): the 14th and 15th field, after a name that may hold spaces. */
-function timeOf(pid) {
+/** Milliseconds of processor time of a process, or `undefined`; proc(5): the 14th and 15th field, after a name that may hold spaces. */
+export function timeOf(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

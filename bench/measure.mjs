@@ -23,7 +23,8 @@ export async function measure({ system, runtime, workload }) {
   const children = [];
   const lines = [];
   const start = async (job) => {
-    const whole = JSON.stringify({ ...job, workload: name, scheme, packageBytes, mebibytes });
+    const others = children.map(({ pid }) => pid);
+    const whole = JSON.stringify({ ...job, others, workload: name, scheme, packageBytes, mebibytes });
     const args = [...runtime.args, entry, whole];
     const child = spawn(runtime.command, args, { cwd: HERE, stdio: ["ignore", "pipe", "pipe"] });
     children.push(child);

@@ -58,7 +58,7 @@ const UDP = [
     name: "bulk",
     unit: "MiB/s",
     title: `one stream, packages of ${NORMAL_PACKAGE} B`,
-    systems: ["viaduct", "dgram"],
+    systems: ["viaduct", "dgram", "werift"],
     packageBytes: NORMAL_PACKAGE,
     mebibytes: 192,
   },
@@ -74,7 +74,7 @@ const UDP = [
     name: "pingpong",
     unit: "/s",
     title: "64 B request and answer, one in flight",
-    systems: ["viaduct", "dgram", "hyperdht"],
+    systems: ["viaduct", "dgram", "hyperdht", "werift"],
   },
   { name: "requests", unit: "/s", title: "64 B request and answer, 32 in flight", systems: ["viaduct", "dgram"] },
   { name: "streams", unit: "/s", title: "open a stream, echo 64 B, close; 16 at once", systems: ["viaduct"] },
@@ -107,4 +107,4 @@ export const WORKLOADS = [
 ];
 
 /** Systems that run under some runtimes only, because others cannot load or serve them. */
-export const RUNTIMES_OF = { libp2p: ["node24"], hyperdht: ["node20", "node24"] };
+export const RUNTIMES_OF = { libp2p: ["node24"], hyperdht: ["node20", "node24"], werift: ["node20", "node24"] };

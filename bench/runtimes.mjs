@@ -16,12 +16,15 @@ const ARGS = {
 /** The names that `--runtime` takes. */
 export const RUNTIME_NAMES = Object.keys(ARGS);
 
-/** `{ name, command, args, version }` of each runtime asked for; throws where this machine has none of that name. */
-export async function findRuntimes(names) {
+/**
+ * `{ name, command, args }` of each runtime asked for, with flags of one's own in front; throws where this machine has
+ * none of that name.
+ */
+export async function findRuntimes(names, flags) {
   const places = await ensureRuntimes();
   return names.map((name) => {
     if (ARGS[name] === undefined) throw new Error(`--runtime takes ${RUNTIME_NAMES.join(", ")}, not ${name}`);
     if (places[name] === undefined) throw new Error(`There is no ${name} for this machine`);
-    return { name, command: places[name], args: ARGS[name] };
+    return { name, command: places[name], args: [...flags, ...ARGS[name]] };
   });
 }

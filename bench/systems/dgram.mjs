@@ -6,7 +6,7 @@
  */
 
 import { createSocket } from "node:dgram";
-import { job, requests, tell } from "./workloads.mjs";
+import { countProcessors, job, requests, tell } from "./workloads.mjs";
 
 const HOST = "127.0.0.1";
 const MEBIBYTE = 1024 * 1024;
@@ -76,6 +76,7 @@ async function work() {
     });
   const payload = new Uint8Array(packageBytes).fill(BULK);
   for (const seconds of [0.5, BULK_SECONDS]) {
+    const processorsSince = countProcessors();
     const began = performance.now();
     let sent = 0;
     while (performance.now() - began < seconds * 1000) {
@@ -85,7 +86,9 @@ async function work() {
     }
     const elapsed = (performance.now() - began) / 1000;
     const arrived = await count();
-    if (seconds === BULK_SECONDS) tell({ figure: arrived / MEBIBYTE / elapsed, sent: sent / MEBIBYTE / elapsed });
+    const processors = processorsSince(arrived / MEBIBYTE);
+    if (seconds < BULK_SECONDS) continue;
+    tell({ figure: arrived / MEBIBYTE / elapsed, sent: sent / MEBIBYTE / elapsed, ...processors });
   }
 }
 

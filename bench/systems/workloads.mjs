@@ -5,6 +5,7 @@
  */
 
 import process from "node:process";
+import { timeOf } from "../machine_load.mjs";
 
 const CHUNK = new Uint8Array(64 * 1024).fill(7);
 const SMALL = new Uint8Array(64).fill(7);
@@ -20,14 +21,33 @@ export function tell(value) {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** `send(bytes)` may return a promise; `finish()` resolves when the other side has everything. */
-export async function bulk(open) {
-  for (const mebibytes of [WARM_UP_MEBIBYTES, job.mebibytes]) {
-    const { send, finish } = await open();
+/**
+ * Begins to count processor time. The result tells what was done, in its unit, per second of the process that worked
+ * longest: what comes to pass where each has a processor to itself. And the seconds of all, per unit.
+ */
+export function countProcessors() {
+  const pids = [process.pid, ...job.others];
+  const before = pids.map(timeOf);
+  return (done) => {
+    const seconds = pids.map((pid, index) => (timeOf(pid) - before[index]) / 1000);
+    if (seconds.some((used) => !(used >= 0))) return {};
+    return { busiest: done / Math.max(...seconds), each: seconds.map((used) => used / done) };
+  };
+}
+
+/**
+ * `open(mebibytes)` resolves with `send(bytes)`, which may return a promise, and `finish()`, which resolves when the
+ * other side has everything.
+ */
+export async function bulk(open, warmUpMebibytes = WARM_UP_MEBIBYTES, total = job.mebibytes) {
+  for (const mebibytes of [warmUpMebibytes, total]) {
+    const { send, finish } = await open(mebibytes);
+    const processorsSince = countProcessors();
     const began = performance.now();
     for (let sent = 0; sent < mebibytes * MEBIBYTE; sent += CHUNK.length) await send(CHUNK);
     await finish();
-    if (mebibytes === job.mebibytes) tell({ figure: mebibytes / ((performance.now() - began) / 1000) });
+    const figure = mebibytes / ((performance.now() - began) / 1000);
+    if (mebibytes === total) tell({ figure, ...processorsSince(mebibytes) });
   }
 }
 
@@ -50,12 +70,14 @@ export async function requests(ask, inFlight, seconds = 2) {
   };
   await run(performance.now() + 500);
   times.length = 0;
+  const processorsSince = countProcessors();
   const began = performance.now();
   const count = await run(began + seconds * 1000);
   const figure = count / ((performance.now() - began) / 1000);
+  const processors = processorsSince(count);
   times.sort((left, right) => left - right);
   const at = (part) => 1000 * times[Math.floor(part * times.length)];
-  tell(inFlight === 1 ? { figure, p50: at(0.5), p99: at(0.99) } : { figure });
+  tell({ figure, ...(inFlight === 1 ? { p50: at(0.5), p99: at(0.99) } : {}), ...processors });
 }
 
 /** `connect()` makes one connection and closes it again. */
@@ -66,9 +88,10 @@ export async function connects(connect, count = 400) {
   };
   await Promise.all(Array.from({ length: 16 }, worker));
   left = count;
+  const processorsSince = countProcessors();
   const began = performance.now();
   await Promise.all(Array.from({ length: 16 }, worker));
-  tell({ figure: count / ((performance.now() - began) / 1000) });
+  tell({ figure: count / ((performance.now() - began) / 1000), ...processorsSince(count) });
 }
 
 /** `connect()` makes one connection that stays; both ends live here, so the figure is halved. */
