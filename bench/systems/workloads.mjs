@@ -12,6 +12,9 @@ const SMALL = new Uint8Array(64).fill(7);
 const MEBIBYTE = 1024 * 1024;
 /** What is sent before the figure is taken. */
 const WARM_UP_MEBIBYTES = 32;
+/** What is asked before the figure is taken: compilers take their time, on a busy machine most of it. */
+const WARM_UP_REQUESTS = 5_000;
+const WARM_UP_SECONDS = 5;
 
 /** What the runner wants of this process: role, workload, scheme, address and the like. */
 export const job = JSON.parse(process.argv[2]);
@@ -54,12 +57,12 @@ export async function bulk(open, warmUpMebibytes = WARM_UP_MEBIBYTES, total = jo
 /** `ask(bytes)` resolves with the answer. With one in flight, it tells how long they take. */
 export async function requests(ask, inFlight, seconds = 2) {
   const times = [];
-  const run = async (until) => {
+  const run = async (until, countMax = Number.POSITIVE_INFINITY) => {
     let count = 0;
     const worker = async () => {
       for (;;) {
         const began = performance.now();
-        if (began >= until) return;
+        if (began >= until || count >= countMax) return;
         await ask(SMALL);
         count++;
         if (inFlight === 1) times.push(performance.now() - began);
@@ -68,7 +71,7 @@ export async function requests(ask, inFlight, seconds = 2) {
     await Promise.all(Array.from({ length: inFlight }, worker));
     return count;
   };
-  await run(performance.now() + 500);
+  await run(performance.now() + 1000 * WARM_UP_SECONDS, WARM_UP_REQUESTS);
   times.length = 0;
   const processorsSince = countProcessors();
   const began = performance.now();
