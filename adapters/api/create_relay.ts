@@ -238,6 +238,7 @@ function relayConfigOf(options: RelayOptions): RelayConfig {
 const RELAY_EVENTS: ReadonlySet<string> = new Set([
   "clientJoined",
   "clientLeft",
+  "clientRefused",
   "circuitOpened",
   "circuitClosed",
   "registryChanged",

@@ -86,6 +86,16 @@ Names live between runs: who was here finds the same name after a restart, and n
       for await (const event of relay.events({ signal })) {
         if (event.type === "clientJoined") terminal.note(`${event.client.name} joined`, { id: event.client.id });
         else if (event.type === "clientLeft") terminal.note(`${event.client.name} left`, { id: event.client.id });
+        else if (event.type === "clientRefused") {
+          const { id, remote, code, untold } = event;
+          const more = untold === 0 ? "" : `, and ${untold} more`;
+          terminal.note(`${id.slice(0, 8)} from ${remote} was refused: ${code}${more}`, {
+            id,
+            remote,
+            error: code,
+            untold,
+          });
+        }
       }
     })().catch(() => undefined);
     void (async () => {

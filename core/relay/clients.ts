@@ -35,6 +35,8 @@ import { TokenBucket } from "./token_bucket.ts";
 const MINUTE_MS = 60_000;
 /** Identities whose takeovers are counted at once. */
 const TAKEOVERS_MAX = 16_384;
+/** Refusals are told to the operator this often in a second: whoever is refused may come again as often as it likes. */
+const REFUSALS_PER_SECOND = 10;
 /** Circuits that a client may open at once after a silence, in seconds of the rate. */
 const OPENS_BURST_SECONDS = 4;
 
@@ -115,8 +117,10 @@ export class Clients {
   /** Clients whose connection is gone and who are still shown. */
   readonly #hiding = new Set<RelayClient>();
   #hasRegistryChanged = false;
+  readonly #refusals: TokenBucket;
+  #untold = 0;
 
-  constructor(host: ClientsHost) {
+  constructor(host: ClientsHost, now: Instant) {
     this.#host = host;
     const { admission, unixMsOf } = host;
     this.registry = new Registry(host.config.registry, host.seed, host.env, {
@@ -125,6 +129,7 @@ export class Clients {
       revocations: admission.revocations,
     });
     this.board = new PresenceBoard(host.config);
+    this.#refusals = new TokenBucket({ perSecond: REFUSALS_PER_SECOND, burst: REFUSALS_PER_SECOND }, now);
     const count = host.config.takeoversPerMinute;
     this.#takeovers = new RateTable({ count, windowMs: MINUTE_MS, blockMs: TAKEOVER_BLOCK_MS }, TAKEOVERS_MAX);
   }
@@ -174,11 +179,9 @@ export class Clients {
     const shown = admission === undefined ? {} : { admission };
     const outcome = this.registry.register({ id, name, token, group, ...shown }, now);
     if (outcome.type === "refused") {
-      this.tell(
-        peer,
-        { type: "refused", wireCode: ERRORS[outcome.code].wire, retryAfterMs: outcome.retryAfterMs },
-        now,
-      );
+      const { code, retryAfterMs } = outcome;
+      this.tell(peer, { type: "refused", wireCode: ERRORS[code].wire, retryAfterMs }, now);
+      this.#noteRefusal(id, remote, code, now);
       return;
     }
     this.#hasRegistryChanged = true;
@@ -304,6 +307,16 @@ export class Clients {
     return isFull ? { code: "relay_full", retryAfterMs: 0 } : undefined;
   }
 
+  #noteRefusal(id: NodeId, remote: string, code: ErrorCode, now: Instant): void {
+    if (!this.#refusals.tryTakeOne(now)) {
+      this.#untold++;
+      return;
+    }
+    const untold = this.#untold;
+    this.#untold = 0;
+    this.#host.emit({ type: "clientRefused", id, remote: withoutPort(remote), code, untold });
+  }
+
   /** What let a client in is of no use any more. */
   #endAdmission(peer: RelayPeer, code: "token_expired" | "token_revoked", now: Instant): void {
     this.unregister(peer, code, now);
@@ -427,13 +440,17 @@ export function factsOf(client: RelayClient): ClientFacts {
     id,
     name,
     about,
-    remote: remote.replace(/:\d+(?=\/|$)/, ""),
+    remote: withoutPort(remote),
     clientClass,
     nodeType: pass.nodeType,
     namespace: pass.namespace,
     tokenId: pass.token?.id,
     joinedAtUnixMs,
   };
+}
+
+function withoutPort(remote: string): string {
+  return remote.replace(/:\d+(?=\/|$)/, "");
 }
 
 function hasSameRate(client: RelayClient, next: Pick<RelayClient, "limits" | "pass">): boolean {

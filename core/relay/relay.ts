@@ -100,17 +100,20 @@ export class Relay implements Machine<EndpointInput, EndpointOutput, NodeEvent |
       crypto: env.crypto,
     });
     const emit = (event: RelayServerEvent): void => this.#events.push(event);
-    this.#clients = new Clients({
-      config,
-      env,
-      seed: endpoint.identity.seed,
-      admission: this.#admission,
-      unixMsOf: (at) => this.#unixMsOf(at),
-      whereIs: (session) => this.#whereIs(session),
-      emit,
-      closeCircuits: (client, code, at) => this.#circuits.closeOf(client, code, at),
-      closeSession: (session, code, reason, at) => this.node.closePeer(session, { code, reason }, at),
-    });
+    this.#clients = new Clients(
+      {
+        config,
+        env,
+        seed: endpoint.identity.seed,
+        admission: this.#admission,
+        unixMsOf: (at) => this.#unixMsOf(at),
+        whereIs: (session) => this.#whereIs(session),
+        emit,
+        closeCircuits: (client, code, at) => this.#circuits.closeOf(client, code, at),
+        closeSession: (session, code, reason, at) => this.node.closePeer(session, { code, reason }, at),
+      },
+      now,
+    );
     this.#circuits = new CircuitTable(
       {
         config,

@@ -92,6 +92,16 @@ export type RelayServerEvent =
       /** Bytes that it sent through circuits. */
       readonly bytesForwarded: number;
     }
+  | {
+      readonly type: "clientRefused";
+      readonly id: NodeId;
+      /** Scheme and host. */
+      readonly remote: string;
+      /** What it was told. */
+      readonly code: ErrorCode;
+      /** Refusals that were not told as they came too fast, since the last one that was. */
+      readonly untold: number;
+    }
   | { readonly type: "circuitOpened"; readonly circuit: number; readonly source: NodeId; readonly target: NodeId }
   | {
       readonly type: "circuitClosed";

@@ -193,6 +193,8 @@ test("command: a relay with a policy reads it and what was revoked again, and is
   assert.equal((await call("DELETE", `/v1/admissions/${issued.id}`)).status, 204);
   assert.equal(await wordOf(ticket, issued.admission), "token_revoked");
 
+  await relay.until(/\w{8} from tcp:\/\/127\.0\.0\.1 was refused: token_revoked/);
+
   // What was revoked is read when its file changes; a policy that cannot be used changes nothing.
   await token(["revoke", String(alice.id), "--revoked", `${policy}.revoked`]);
   assert.equal((await statusOf(node, ({ error }) => error !== undefined)).error, "token_revoked");

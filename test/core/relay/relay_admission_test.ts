@@ -72,6 +72,24 @@ test("a relay with a policy refuses who shows no token, a wrong one or an expire
   assert.deepEqual([facts?.clientClass, facts?.tokenId, facts?.name], ["token", "t-1", "alice"]);
 });
 
+test("the operator is told who is refused, but no more than ten times in a second", () => {
+  const world = new RelayWorld();
+  const relay = world.addRelay("relay", { admission: POLICY });
+  const nobody = world.add("nobody");
+  world.run(3_000);
+  const first = of(relay, "clientRefused")[0];
+  assert.deepEqual(first, {
+    ...{ type: "clientRefused", id: nobody.identity.id, remote: first?.remote, code: "token_refused", untold: 0 },
+  });
+  assert.equal(/:\d+$/.test(first?.remote ?? ""), false);
+  for (let round = 0; round < 40; round++) world.add(`n${round}`);
+  world.run(200);
+  const told = of(relay, "clientRefused").length;
+  assert.ok(told <= 20, `${told} refusals`);
+  world.run(60_000);
+  assert.ok(of(relay, "clientRefused").some(({ untold }) => untold > 0));
+});
+
 test("a name is one of the token's pattern, whatever was asked for", () => {
   const world = new RelayWorld();
   world.addRelay("relay", { admission: POLICY });
