@@ -15,7 +15,7 @@ const TCP = [
     unit: "MiB/s",
     title: "one stream, 64 KiB writes",
     systems: ["viaduct", "tls", "net", "libp2p"],
-    mebibytes: 512,
+    mebibytes: 256,
   },
   {
     name: "pingpong",
@@ -43,7 +43,7 @@ const TCP = [
     unit: "MiB/s",
     title: "one stream through a relay process",
     systems: ["viaduct", "net", "libp2p"],
-    mebibytes: 128,
+    mebibytes: 64,
   },
   {
     name: "relayPingpong",
@@ -60,7 +60,7 @@ const UDP = [
     title: `one stream, packages of ${NORMAL_PACKAGE} B`,
     systems: ["viaduct", "dgram", "werift"],
     packageBytes: NORMAL_PACKAGE,
-    mebibytes: 192,
+    mebibytes: 96,
   },
   {
     name: "bulkLarge",
@@ -68,7 +68,7 @@ const UDP = [
     title: `one stream, packages of up to ${LARGE_PACKAGE} B; hyperdht chooses its own`,
     systems: ["viaduct", "dgram", "hyperdht"],
     packageBytes: LARGE_PACKAGE,
-    mebibytes: 384,
+    mebibytes: 256,
   },
   {
     name: "pingpong",

@@ -17,7 +17,7 @@ const OPTIONS = { iceServers: [], iceUseIpv4: true, iceUseIpv6: false, iceAdditi
 /** What WebRTC guarantees to go through. */
 const MESSAGE_BYTES_MAX = 16 * 1024;
 /** What is sent before the figure is taken, and for it: it would take minutes for what others send. */
-const MEBIBYTES = [1, 8];
+const MEBIBYTES = [1, 4];
 /** Bytes that may wait, as programs in browsers have it. */
 const WAITING_MAX = 1024 * 1024;
 
