@@ -74,6 +74,9 @@ export class SimHost {
   isRunning = true;
   #timerAt = Number.POSITIVE_INFINITY;
   #isPumping = false;
+  /** What came while the machine's event loop stood still; `undefined` when it runs. */
+  #held: EndpointInput[] | undefined;
+  #aheadMs = 0;
 
   constructor(network: SimNetwork, options: { name: string; kind: "bytes" | "messages"; machine: SimMachine }) {
     this.#network = network;
@@ -84,13 +87,38 @@ export class SimHost {
     this.machine = options.machine;
   }
 
+  /** The machine's own clock. */
+  get now(): number {
+    return this.#network.now + this.#aheadMs;
+  }
+
+  /** The machine's clock is so much later at once, as after a sleep; its timers that are due fire. */
+  jump(ms: number): void {
+    this.#aheadMs += ms;
+    this.#network.note(`jump ${this.name} ${ms}`);
+    this.#wake([]);
+  }
+
+  /** The machine does nothing for so long, as a program that computes: what comes waits, timers are late. */
+  stall(ms: number): void {
+    if (this.#held !== undefined) return;
+    const held: EndpointInput[] = [];
+    this.#held = held;
+    this.#network.note(`stall ${this.name} ${ms}`);
+    this.#network.plan(this.#network.now + ms, () => {
+      if (this.#held !== held) return; // It was killed meanwhile.
+      this.#held = undefined;
+      this.#wake(held);
+    });
+  }
+
   /** Lets the machine act: the driver of the simulator. */
   pump(): void {
-    if (this.#isPumping || !this.isRunning) return;
+    if (this.#isPumping || !this.isRunning || this.#held !== undefined) return;
     this.#isPumping = true;
     try {
       for (let round = 0; round < 100_000; round++) {
-        const output = this.machine.pollTransmit(this.#network.now);
+        const output = this.machine.pollTransmit(this.now);
         if (output !== undefined) {
           this.#network.onOutput(this, output);
           continue;
@@ -110,13 +138,18 @@ export class SimHost {
 
   input(input: EndpointInput): void {
     if (!this.isRunning) return;
-    this.machine.handleInput(input, this.#network.now);
+    if (this.#held !== undefined) {
+      this.#held.push(input);
+      return;
+    }
+    this.machine.handleInput(input, this.now);
     this.pump();
   }
 
   /** Ends the machine at once, as `kill -9` does: every pipe dies. */
   kill(): void {
     this.isRunning = false;
+    this.#held = undefined;
     for (const end of [...this.pipes.values()]) this.#network.killLink(end.link);
     this.pipes.clear();
   }
@@ -129,15 +162,23 @@ export class SimHost {
     this.pump();
   }
 
+  #wake(inputs: readonly EndpointInput[]): void {
+    if (!this.isRunning || this.#held !== undefined) return;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.machine.handleTimeout(this.now);
+    for (const input of inputs) this.machine.handleInput(input, this.now);
+    this.pump();
+  }
+
   #arm(): void {
     const at = this.machine.pollTimeout();
     if (at === this.#timerAt || at === Number.POSITIVE_INFINITY) return;
     this.#timerAt = at;
     const { machine } = this;
-    this.#network.plan(at, () => {
-      if (this.machine !== machine || !this.isRunning || this.#timerAt !== at) return;
+    this.#network.plan(at - this.#aheadMs, () => {
+      if (this.machine !== machine || !this.isRunning || this.#timerAt !== at || this.#held !== undefined) return;
       this.#timerAt = Number.POSITIVE_INFINITY;
-      machine.handleTimeout(this.#network.now);
+      machine.handleTimeout(this.now);
       this.pump();
     });
   }
@@ -303,7 +344,7 @@ export class SimNetwork {
     end.underWayBytes += bytes.length;
     if (end.underWayBytes > this.model.bufferBytes && !end.isBlocked) {
       end.isBlocked = true;
-      end.host.machine.handleInput({ type: "pipeBlocked", pipe: end.id }, this.now);
+      end.host.machine.handleInput({ type: "pipeBlocked", pipe: end.id }, end.host.now);
     }
     const duration = this.model.bytesPerMs > 0 ? bytes.length / this.model.bytesPerMs : 0;
     const at = Math.max(this.now + this.#delay(), end.lastArrivalAt) + duration;

@@ -3,7 +3,7 @@
  *
  *   N              how many seeds: 1,000
  *   --from N       the first one: 1
- *   --kind TEXT    `pipes` or `datagrams` alone; both unless told otherwise
+ *   --kind TEXT    `pipes`, `datagrams` or `swarm` alone; all three unless told otherwise
  *   --jobs N       processes side by side: 1
  *   --minutes N    begins no more seeds after so many minutes, and says which were left out: 60
  *
@@ -25,6 +25,8 @@ const SEED_MS_MAX = 60_000;
 const PROGRESS_EVERY_MS = 5_000;
 /** Seeds that a process tells before another one takes over: what one leaves behind must not decide about the next. */
 const CHUNK = 50;
+
+const KINDS: readonly StoryKind[] = ["pipes", "datagrams", "swarm"];
 
 /** What a process says of one story. */
 interface Told {
@@ -57,7 +59,7 @@ const { values, positionals } = parseArgs({
 });
 const count = wholeNumber(positionals[0] ?? "1000", "how many seeds");
 const from = wholeNumber(values.from ?? "1", "--from");
-const kinds: readonly StoryKind[] = values.kind === undefined ? ["pipes", "datagrams"] : [kindOf(values.kind)];
+const kinds: readonly StoryKind[] = values.kind === undefined ? KINDS : [kindOf(values.kind)];
 if (values.tell === true) await tell({ kind: kinds[0] as StoryKind, from, count });
 else await runAll();
 
@@ -162,8 +164,9 @@ function againWith(told: Told): string {
 }
 
 function kindOf(text: string): StoryKind {
-  if (text === "pipes" || text === "datagrams") return text;
-  throw new TypeError(`--kind is pipes or datagrams, not ${text}`);
+  const kind = KINDS.find((name) => name === text);
+  if (kind === undefined) throw new TypeError(`--kind is one of ${KINDS.join(", ")}, not ${text}`);
+  return kind;
 }
 
 function wholeNumber(text: string, name: string): number {

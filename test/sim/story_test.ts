@@ -15,6 +15,8 @@ import hashes from "../vectors/sim_hashes.json" with { type: "json" };
 import { tellStory } from "./story.ts";
 
 const SEEDS = 60;
+/** Stories of a swarm are longer. */
+const SWARM_SEEDS = 12;
 const environmentOf = await dangerousSimEnvironments();
 const only = process.env.SIM_SEED;
 const seeds =
@@ -42,3 +44,10 @@ for (const kind of ["pipes", "datagrams"] as const) {
     }
   });
 }
+
+test("sim: in a swarm machines stand still, clocks jump and streams are given up as well", () => {
+  let delivered = 0;
+  const swarm = only === undefined && process.env.SIM_SEEDS === undefined ? seeds.slice(0, SWARM_SEEDS) : seeds;
+  for (const seed of swarm) delivered += tellStory(seed, environmentOf, "swarm").delivered;
+  if (swarm.length >= SWARM_SEEDS) assert.ok(delivered > swarm.length, `${delivered}`);
+});
