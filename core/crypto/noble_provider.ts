@@ -56,7 +56,7 @@ class NobleAeadKey implements AeadKey {
   }
 }
 
-/** The provider on @noble. */
+/** The provider on `@noble`. */
 export const nobleProvider: CryptoProvider = Object.freeze({
   name: "noble",
   ciphers: Object.freeze(["chacha20-poly1305"] as const),
