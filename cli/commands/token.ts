@@ -1,5 +1,6 @@
 /** `viaduct token`: keys and admissions of a relay's operator. @module */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { IssueOptions } from "../../adapters/admission/mod.ts";
 import { dangerousReadAdmission, issueAdmission, verifyAdmission } from "../../adapters/admission/mod.ts";
@@ -197,7 +198,8 @@ async function revoke({ flags, terminal }: CommandContext, rest: readonly string
   if (rest.length === 0 && before === undefined) throw new UsageError("ID is missing");
   const unixMs = Date.now();
   const revocations = rest.map((argument) => {
-    if (/^[\w-]{1,64}$/.test(argument)) return { id: argument, untilUnixMs: until };
+    // A file named `token` has the form of an id; that somebody means an id with the name of a file here is less likely.
+    if (/^[\w-]{1,64}$/.test(argument) && !existsSync(argument)) return { id: argument, untilUnixMs: until };
     const read = dangerousReadAdmission(admissionOf(argument));
     if (read === undefined) throw new ViaductError("token_refused", { detail: "this is no token for a relay" });
     return { id: read.claims.id, untilUnixMs: until ?? read.claims.expiresAtUnixMs };
