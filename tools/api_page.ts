@@ -1,18 +1,20 @@
 /**
  * `docs/api.md`: every export of every entry point of the package, with what its doc comment says and where it stands.
+ * And `docs/command.md`, which `command_page.ts` makes.
  *
- *   --write   writes the page; without it, the page is compared with the source
+ *   --write   writes the pages; without it, they are compared with the source
  *
  * Of the main entry point, which is what programs hold, the members of its interfaces are there as well.
  *
  * @module
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
+import { commandPage } from "./command_page.ts";
 
 /** An export of an entry point. */
 interface Export {
@@ -33,7 +35,6 @@ interface Entry {
 }
 
 const root: string = join(dirname(fileURLToPath(import.meta.url)), "..");
-const page: string = join(root, "docs", "api.md");
 const TYPE_LENGTH_MAX = 48;
 const RUNTIMES = ["node", "deno", "bun", "browser"];
 /** The entry points besides those of runtimes, and the source of each. */
@@ -57,21 +58,26 @@ const program: ts.Program = ts.createProgram(
 );
 const checker: ts.TypeChecker = program.getTypeChecker();
 const problems: string[] = [];
-const text: string = pageText();
+const pages: readonly (readonly [file: string, text: string])[] = [
+  ["docs/api.md", pageText()],
+  ["docs/command.md", commandPage()],
+];
 
-if (process.argv.includes("--write")) writeFileSync(page, text);
-else compare(readFileSync(page, "utf8"));
+for (const [file, text] of pages) {
+  if (process.argv.includes("--write")) writeFileSync(join(root, file), text);
+  else compare(file, text, existsSync(join(root, file)) ? readFileSync(join(root, file), "utf8") : "");
+}
+if (problems.length > 0 && !process.argv.includes("--write")) problems.push("`npm run api` writes the pages anew");
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length > 0 ? 1 : 0;
 
-function compare(found: string): void {
+function compare(file: string, text: string, found: string): void {
   const wanted = text.split("\n");
   const there = found.split("\n");
-  for (const line of wanted) if (!there.includes(line)) problems.push(`docs/api.md lacks: ${line.slice(0, 100)}`);
-  for (const line of there)
-    if (!wanted.includes(line)) problems.push(`docs/api.md has, wrongly: ${line.slice(0, 100)}`);
-  if (problems.length === 0 && found !== text) problems.push("docs/api.md has its lines in another order");
-  if (problems.length > 0) problems.push("`npm run api` writes the page anew");
+  const before = problems.length;
+  for (const line of wanted) if (!there.includes(line)) problems.push(`${file} lacks: ${line.slice(0, 100)}`);
+  for (const line of there) if (!wanted.includes(line)) problems.push(`${file} has, wrongly: ${line.slice(0, 100)}`);
+  if (problems.length === before && found !== text) problems.push(`${file} has its lines in another order`);
 }
 
 function pageText(): string {
