@@ -43,7 +43,8 @@ export const SHARED_OPTIONS = {
 } as const;
 
 /** What the help says of them. */
-export const SHARED_HELP: string = `Options of every command; each can also be set in the environment or in a JSON file, the flag wins:
+export const SHARED_HELP: string = `\
+Options of every command; each can also be set in the environment or in a JSON file, the flag wins:
   -r, --relay RELAY     register with a relay: a ticket or an address     VIADUCT_RELAY     "relays"
   -l, --listen ADDRESS  listen, such as tcp://0.0.0.0:0, udp://…, ws://…  VIADUCT_LISTEN    "listen"
   -k, --key FILE        the key file, made when missing                   VIADUCT_KEY       "key"

@@ -8,7 +8,8 @@ import { COMMANDS, SHARED_HELP } from "../cli/command_list.ts";
 
 const OPENING = `# The command
 
-Written from the help texts by \`npm run api\`, and held against them by a test. \`viaduct COMMAND --help\` says the same.
+Written from the help texts by \`npm run api\`, and held against them by a test. \`viaduct COMMAND --help\` says the
+same.
 
 A setting is a flag, else a variable of the environment, else an entry of the JSON file, else its default. The file is
 \`config.json\` in the folder of the command unless \`--config\` or \`VIADUCT_CONFIG\` names another one:
@@ -17,13 +18,13 @@ A setting is a flag, else a variable of the environment, else an entry of the JS
 { "relays": ["wss://relay.example/"], "listen": ["tcp://0.0.0.0:4000"], "name": "workshop", "timeout": 10 }
 \`\`\`
 
-The folder is \`viaduct\` in \`$XDG_CONFIG_HOME\`, else in \`~/.config\`; \`VIADUCT_HOME\` is another one. The key is in it, mode
-0600, made when missing. One key is one node: of two commands that run at the same relay at the same time one needs
-\`--key\` or \`--anonymous\`. A command whose target has the same key takes a fresh one by itself.
+The folder is \`viaduct\` in \`$XDG_CONFIG_HOME\`, else in \`~/.config\`; \`VIADUCT_HOME\` is another one. The key is in
+it, mode 0600, made when missing. One key is one node: of two commands that run at the same relay at the same time one
+needs \`--key\` or \`--anonymous\`. A command whose target has the same key takes a fresh one by itself.
 
 Results go to standard output, everything else to standard error. With \`--json\` both are one object per line:
-\`{"note": …}\` and \`{"progress": …}\` on standard error beside what happened, \`{"error": code, "message": …}\` at the end
-of a failure. The codes are those of [errors.md](errors.md).
+\`{"note": …}\` and \`{"progress": …}\` on standard error beside what happened, \`{"error": code, "message": …}\` at
+the end of a failure. The codes are those of [errors.md](errors.md).
 
 | exit code | what it says                                                   |
 | --------- | -------------------------------------------------------------- |

@@ -198,7 +198,7 @@ async function revoke({ flags, terminal }: CommandContext, rest: readonly string
   if (rest.length === 0 && before === undefined) throw new UsageError("ID is missing");
   const unixMs = Date.now();
   const revocations = rest.map((argument) => {
-    // A file named `token` has the form of an id; that somebody means an id with the name of a file here is less likely.
+    // A file named `token` has the form of an id. That somebody means an id which is a file's name here is less likely.
     if (/^[\w-]{1,64}$/.test(argument) && !existsSync(argument)) return { id: argument, untilUnixMs: until };
     const read = dangerousReadAdmission(admissionOf(argument));
     if (read === undefined) throw new ViaductError("token_refused", { detail: "this is no token for a relay" });
