@@ -11,6 +11,7 @@ const { createNode, createRelay } = await import(`../../dist/adapters/${adapter}
 const { role, workload, scheme, address, relay, packageBytes } = job;
 /** Nodes by the line that they were connected over. */
 const lineNodes = new Map();
+let closing;
 const paths = packageBytes === undefined ? {} : { paths: { datagramBytesMax: packageBytes } };
 
 if (role === "relay") {
@@ -81,13 +82,14 @@ async function work() {
 async function prepare(mode, rttMs) {
   const line = `${scheme}://127.0.0.1:${job.lines[rttMs]}`;
   const target = mode === "unknown" ? line : { id: address.id, addresses: [line] };
+  await closing; // Or `again` would find the session that is still saying goodbye.
   const node = (mode === "again" ? lineNodes.get(rttMs) : undefined) ?? (await createNode(paths));
   lineNodes.set(rttMs, node);
   await node.ready;
   return async (bytes) => {
     const peer = await node.connect(target);
     await peer.request("echo", bytes);
-    void peer.close();
+    closing = peer.close();
   };
 }
 
