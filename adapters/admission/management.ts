@@ -15,6 +15,7 @@ import { ViaductError } from "../../core/error.ts";
 import { isExactPattern } from "../../core/relay/name_pattern.ts";
 import { RateTable } from "../../core/relay/rate_table.ts";
 import { RANDOM_NAME_BYTES, randomName } from "../../core/relay/relay_name.ts";
+import { parseRfc3339 } from "../../core/relay/rfc3339.ts";
 import { decodeUtf8, encodeUtf8 } from "../../core/wire/utf8.ts";
 import type { RelayHandle } from "../api/create_relay.ts";
 import { MANAGEMENT_OPENAPI } from "./openapi.ts";
@@ -55,7 +56,7 @@ export function managementOf(options: ManagementOptions): (request: Request) => 
   const failures = new RateTable({ count: FAILURES_PER_MINUTE, windowMs: MINUTE_MS, blockMs: MINUTE_MS }, 1);
   return async (request) => {
     try {
-      const { pathname } = new URL(request.url);
+      const { pathname, searchParams } = new URL(request.url);
       if (pathname === "/openapi.json" && request.method === "GET") return json(200, MANAGEMENT_OPENAPI);
       const shown = /^Bearer ([\x21-\x7e]{1,512})$/.exec(request.headers.get("authorization") ?? "")?.[1];
       const now = performance.now();
@@ -65,7 +66,7 @@ export function managementOf(options: ManagementOptions): (request: Request) => 
         if (shown !== undefined) failures.allow("", now);
         return problem(401, "token_refused", "The secret is missing or wrong", { "www-authenticate": "Bearer" });
       }
-      return await answer(request, pathname, relay, key);
+      return await answer(request, { path: pathname, query: searchParams }, relay, key);
     } catch (error) {
       if (error instanceof Refusal) return problem(error.status, error.code, error.message);
       return problem(500, "internal", "Internal error");
@@ -86,7 +87,7 @@ class Refusal extends Error {
 
 async function answer(
   request: Request,
-  path: string,
+  { path, query }: { readonly path: string; readonly query: URLSearchParams },
   relay: ManagementOptions["relay"],
   key: string,
 ): Promise<Response> {
@@ -98,7 +99,7 @@ async function answer(
   const id = /^\/v1\/admissions\/([^/]{1,64})$/.exec(path)?.[1];
   if (id !== undefined) {
     if (method !== "DELETE") return notAllowed("DELETE");
-    return revoke(id, relay);
+    return revoke(id, query.get("expiresAt") ?? undefined, relay);
   }
   if (path === "/v1/clients") return method === "GET" ? clients(relay) : notAllowed("GET");
   return problem(404, "unknown_name", "There is nothing of that name here");
@@ -127,9 +128,11 @@ function issue(body: unknown, relay: ManagementOptions["relay"], key: string): R
   }
 }
 
-function revoke(id: string, relay: ManagementOptions["relay"]): Response {
+function revoke(id: string, expiresAt: string | undefined, relay: ManagementOptions["relay"]): Response {
+  const untilUnixMs = expiresAt === undefined ? undefined : parseRfc3339(expiresAt);
+  if (expiresAt !== undefined && untilUnixMs === undefined) throw invalid("'expiresAt' is no instant of RFC 3339");
   try {
-    relay.revoke(id);
+    relay.revoke(id, untilUnixMs === undefined ? {} : { untilUnixMs });
   } catch (error) {
     if (error instanceof RangeError) throw invalid(error.message);
     if (error instanceof ViaductError && error.code === "limit") throw new Refusal(507, "limit", error.message);

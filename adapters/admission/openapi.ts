@@ -119,7 +119,15 @@ export const MANAGEMENT_OPENAPI: Readonly<Record<string, unknown>> = {
       delete: {
         operationId: "revokeAdmission",
         summary: "Revoke an admission: registrations that it gave end at once",
-        parameters: [{ name: "id", in: "path", required: true, schema: TEXT }],
+        parameters: [
+          { name: "id", in: "path", required: true, schema: TEXT },
+          {
+            name: "expiresAt",
+            in: "query",
+            schema: INSTANT,
+            description: "Until when the revocation is kept, as the answer to its issue said. 400 days.",
+          },
+        ],
         responses: {
           204: answer("Revoked."),
           400: BAD_REQUEST,

@@ -170,7 +170,8 @@ test("management: an app's server creates a name and an admission, the client jo
     [name, id, "client", false],
   );
   assert.equal(JSON.stringify(listed.body).includes(String(admission)), false);
-  assert.equal((await call("DELETE", `/v1/admissions/${id}`)).status, 204);
+  const revoke = `/v1/admissions/${id}?expiresAt=${issued.body.expiresAt}`;
+  assert.equal((await call("DELETE", revoke)).status, 204);
   assert.equal((await statusOf(node, ({ error }) => error !== undefined)).error, "token_revoked");
 });
 
@@ -179,6 +180,7 @@ interface Answer {
   readonly id?: string;
   readonly name?: string;
   readonly relay?: string;
+  readonly expiresAt?: string;
   readonly error?: string;
   readonly isTruncated?: boolean;
   readonly clients?: readonly { readonly name: string; readonly admissionId: string; readonly nodeType: string }[];
@@ -233,6 +235,7 @@ test("management: without the secret nothing is told; what is malformed or too l
   assert.equal(await post("{}"), 201);
   assert.equal(await statusOfCall("/v1/admissions", { method: "PUT", body: "{}" }), 405);
   assert.equal(await statusOfCall("/v1/admissions/a%2Fb", { method: "DELETE" }), 507);
+  assert.equal(await statusOfCall("/v1/admissions/ab?expiresAt=tomorrow", { method: "DELETE" }), 400);
   assert.equal(await statusOfCall("/v1/nothing"), 404);
   // After sixty wrong secrets the wrong ones are not even looked at; the right one is.
   for (let round = 0; round < 60; round++) await statusOfCall("/v1/clients", {}, "wrong");
