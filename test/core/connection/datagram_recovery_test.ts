@@ -86,6 +86,34 @@ test("recovery: a timer that fires late, early or twice changes nothing", () => 
   assert.equal(path.recovery.packagesLost, 2);
 });
 
+test("recovery: an acknowledgement that was overtaken does not call the loss timer off", () => {
+  const path = new DatagramPath();
+  path.sendMany(5);
+  path.wait(100).ack([4]);
+  assert.deepEqual(path.requeued, [0, 1]);
+  path.wait(1).ack([2]);
+  assert.equal(path.recovery.largestAcked, 4);
+  assert.ok(path.path.pollTimeout() < 1120, "3 is lost soon");
+  path.wait(20).fire();
+  assert.deepEqual(path.requeued, [0, 1, 3]);
+});
+
+test("recovery: the late acknowledgement of a loss is waited for as long as three probe timeouts, and no longer", () => {
+  for (const [isForgotten, waitMs] of [
+    [false, 300],
+    [true, 20_000],
+  ] as const) {
+    const path = new DatagramPath();
+    path.measure(100);
+    path.sendMany(5);
+    path.wait(100).ack([[2, 6]]);
+    assert.deepEqual(path.requeued, [1]);
+    path.wait(waitMs).measure(100);
+    assert.equal(path.ack([1]), !isForgotten);
+    assert.equal(path.recovery.spuriousLosses, isForgotten ? 0 : 1);
+  }
+});
+
 // Probe timeouts.
 
 test("recovery: the probe timeout is that of RFC 9002, before and after the first sample", () => {
@@ -146,6 +174,15 @@ test("recovery: two probes may leave whatever the window and the pacer say, with
   }
   assert.equal(path.recovery.isProbeDue, false);
   assert.equal(path.recovery.canSend(path.path.bytesInFlight, path.now), false);
+});
+
+test("recovery: a probe for size has nothing in it that a probe timeout could send again", () => {
+  const path = new DatagramPath();
+  path.measure(100);
+  path.send(1200, { isMtuProbe: true });
+  path.sendMany(3);
+  path.toTimer();
+  assert.deepEqual(path.requeued, [2, 3]);
 });
 
 test("recovery: packages that ask for nothing arm no probe timeout and use up no probe", () => {

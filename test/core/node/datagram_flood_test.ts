@@ -10,6 +10,7 @@ import { connectionIdOf } from "../../../core/connection/package_protection.ts";
 import { DEFAULT_SESSION_CONFIG } from "../../../core/connection/session_defaults.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
+import { decodeClearMessage } from "../../../core/node/clear_messages.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type { EndpointOutput, FlowId } from "../../../core/node/endpoint_types.ts";
@@ -215,4 +216,93 @@ test("datagrams: a reset is asked for by more than 40 bytes, has fewer, and only
   assert.ok((client.endpoint.stats().dropped.forgedReset ?? 0) >= 1);
   put(real);
   assert.equal(client.ended, "session_lost");
+});
+
+test("datagrams: a package that proves nothing proves no address", () => {
+  const server = endpoint(1);
+  const client = endpoint(2);
+  client.dial({ addresses: ["udp://server:1"] }, {}, 0);
+  const dial = outputsOf(client, 0).find((output) => output.type === "dial");
+  assert.ok(dial?.type === "dial");
+  const facts = { remote: "udp://server:1", remoteHost: "10.0.0.1", isDialled: true } as const;
+  const pipe = { pipe: dial.pipe, kind: "datagrams", flow: client.allocatePipe() } as const;
+  client.handleInput({ type: "pipeOpened", ...pipe, ...facts }, 0);
+  const first = outputsOf(client, 0).find((output) => output.type === "sendDatagram");
+  assert.ok(first?.type === "sendDatagram");
+  const { flow, out } = receive(server, "10.0.0.2:4000", first.bytes, 0);
+  let got = first.bytes.length;
+  let sent = 0;
+  const count = (outputs: readonly EndpointOutput[]): void => {
+    for (const output of outputs) if (output.type === "sendDatagram") sent += output.bytes.length;
+    assert.ok(sent <= 3 * got, `${sent} after ${got}`);
+  };
+  count(out);
+  let connectionId: number | undefined;
+  for (let copy = 1; copy <= 30; copy++) {
+    // Every other one names the handshake, and is of nobody.
+    const bytes = copy % 2 === 0 && connectionId !== undefined ? forgedPackage(connectionId) : first.bytes;
+    got += bytes.length;
+    server.handleInput({ type: "flowData", flow, bytes }, copy);
+    const outputs = outputsOf(server, copy);
+    count(outputs);
+    const answer = outputs.find((output) => output.type === "sendDatagram");
+    if (answer?.type !== "sendDatagram") continue;
+    const outcome = decodePackage(answer.bytes, 0, checksum);
+    const message = outcome.type === "package" ? decodeClearMessage(outcome.message) : undefined;
+    if (message?.type === "handshake") connectionId = message.sourceConnectionId;
+  }
+  assert.notEqual(connectionId, undefined, "it answered");
+});
+
+/** A protected package with nothing in it that could be authentic. */
+function forgedPackage(connectionId: number): Uint8Array {
+  const bytes = Uint8Array.of(5, 28, 0, 0, 0, 0, 0, ...new Array(39).fill(0));
+  for (let at = 0; at < 4; at++) bytes[3 + at] = connectionId >>> (8 * at);
+  return bytes;
+}
+
+test("datagrams: an unknown version is answered with those that are known, shorter than it was asked", () => {
+  for (const [length, isAnswered] of [
+    [24, false],
+    [25, true],
+    [500, true],
+  ] as const) {
+    const bytes = new Uint8Array(length).fill(9);
+    const { out } = receive(endpoint(1), "10.0.0.2:4000", bytes, 0);
+    const sent = out.flatMap((output) => (output.type === "sendDatagram" ? [output.bytes] : []));
+    assert.equal(sent.length, isAnswered ? 1 : 0, `${length} bytes`);
+    assert.ok(sent.every((answer) => answer.length < length));
+  }
+});
+
+test("datagrams: where a path seems to have moved, no more goes than three times what came until it is proved", () => {
+  const pair = datagramPair(8, environmentOf);
+  assert.ok(connectPair(pair));
+  const { network, server } = pair;
+  const flow = server.endpoint.allocatePipe();
+  let got = 0;
+  let sent = 0;
+  const { datagrams } = network;
+  const onOutput = datagrams.onOutput.bind(datagrams);
+  datagrams.onOutput = (host, output) => {
+    if (output.type === "sendDatagram" && output.flow === flow) sent += output.bytes.length;
+    onOutput(host, output);
+  };
+  // From here on somebody sends all that the client says from another address, and the server has much to say.
+  server.host.input({ type: "flowOpened", flow, remote: "udp://6.6.6.6:666", remoteHost: "6.6.6.6" });
+  datagrams.link("client", "server").send = (bytes, now) => {
+    network.plan(now + 15, () => {
+      got += bytes.length;
+      server.host.input({ type: "flowData", flow, bytes });
+      assert.ok(sent <= 3 * got, `${sent} after ${got}`);
+    });
+    return [];
+  };
+  const session = server.session as number;
+  const stream = server.endpoint.openStream(session, {}, network.now) as number;
+  server.endpoint.write(session, stream, new Uint8Array(200_000), network.now);
+  server.host.pump();
+  network.run(3_000);
+  assert.ok(got > 0 && sent > 0, "the path moved, and was asked to prove itself");
+  assert.ok(sent <= 3 * got, `${sent} after ${got}`);
 });

@@ -164,6 +164,18 @@ test("cubic: a mark of the network counts as a loss, once in a round trip. RFC 9
   assert.ok(Math.abs(cubic.windowBytes - 5880) < 1e-9);
 });
 
+test("cubic: the pace is twice the window in a round trip in slow start, five quarters after it. RFC 9002 §7.7", () => {
+  const cubic = new Cubic({ packageBytes: PACKAGE_BYTES });
+  assert.equal(cubic.pacingBytesPerMs, 0, "nothing is known of the path yet");
+  cubic.onAcked(ackOf({ now: 100 }));
+  assert.equal(cubic.pacingBytesPerMs, (2 * 13_200) / 100);
+  cubic.onLost(lossOf({ now: 200, sentAt: 150 }));
+  cubic.onAcked(ackOf({ now: 210, sentAt: 160, rttMs: 50 }));
+  assert.ok(Math.abs(cubic.pacingBytesPerMs - (1.25 * 9240) / 50) < 1e-9);
+  cubic.onAcked(ackOf({ now: 220, sentAt: 170, rttMs: 0 }));
+  assert.ok(Number.isFinite(cubic.pacingBytesPerMs), "a round trip of nothing");
+});
+
 test("cubic: packages of another size: the first window follows, later it is bytes that count", () => {
   const fresh = new Cubic({ packageBytes: 548 });
   fresh.setPackageBytes(1452);
