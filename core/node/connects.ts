@@ -149,6 +149,9 @@ export class Connects {
     this.#byCircuit.delete(circuit);
     attempt.circuit = undefined;
     if (outcome.type === "connected") {
+      const { endpoint } = this.#options;
+      // They were slower, or are not there yet: a relay is used as long as it must be.
+      if (attempt.options.via !== "relay") endpoint.addAddresses(outcome.session, attempt.target.addresses, now);
       this.#succeed(attempt, outcome.session, now);
     } else {
       attempt.circuitFailure = { code: outcome.code, detail: outcome.detail };

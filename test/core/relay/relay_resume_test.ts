@@ -76,6 +76,49 @@ for (const isStored of [true, false]) {
   });
 }
 
+test("a session that began over a relay moves to a direct path when there is one, and back when that dies", () => {
+  const world = new RelayWorld({ model: { bytesPerMs: 2000 } });
+  world.addRelay();
+  const [a, b] = [world.add("a"), world.add("b")];
+  world.settle(a, b);
+  world.network.partition("a", "b");
+  const connected = world.connect(a, { id: b.identity.id, addresses: ["tcp://b:1"] });
+  assert.ok(connected.type === "connected");
+  const kinds = (): string[] => (a.node.session(connected.session)?.stats().paths ?? []).map(({ kind }) => kind).sort();
+  assert.deepEqual(kinds(), ["relay"]);
+  world.run(30_000);
+  world.network.heal("a", "b");
+  assert.ok(world.run(90_000, () => kinds().includes("bytes")));
+  world.network.partition("a", "b");
+  assert.ok(world.run(30_000, () => !kinds().includes("bytes")));
+  const transfer = new Transfer(world, {
+    from: a,
+    to: b,
+    sessions: { left: connected.session, right: of(b, "peerConnected")[0]?.session as number },
+    bytes: 100_000,
+  });
+  assert.ok(world.run(30_000, () => transfer.isDone));
+  transfer.check();
+  assert.equal(of(a, "peerSuspended").length + of(a, "peerClosed").length, 0);
+});
+
+test("a session that is to use relays alone looks for no direct path", () => {
+  const world = new RelayWorld();
+  world.addRelay();
+  const [a, b] = [world.add("a"), world.add("b")];
+  world.settle(a, b);
+  const connected = world.connect(a, { id: b.identity.id, addresses: ["tcp://b:1"] }, { via: "relay" });
+  assert.ok(connected.type === "connected");
+  world.run(120_000);
+  assert.deepEqual(
+    a.node
+      .session(connected.session)
+      ?.stats()
+      .paths.map(({ kind }) => kind),
+    ["relay"],
+  );
+});
+
 test("a relay that is gone for longer than sessions wait ends them with a code, and gets its clients back", () => {
   const { world, relay, a, b, transfer } = begin({ bytes: 30_000_000 });
   assert.ok(world.run(60_000, () => transfer.received > 500_000));
