@@ -1,6 +1,6 @@
 /**
- * `npm run mutations`: puts each bug of `mutation_list.ts` into a copy of the tree, one at a time, and runs the tests
- * that should notice. The working tree is never touched.
+ * `npm run mutations`: puts each bug of the lists beside this file into a copy of the tree, one at a time, and runs the
+ * tests that should notice. The working tree is never touched.
  *
  *   --only TEXT    only bugs whose name or file holds TEXT
  *   --jobs N       copies side by side: 2
@@ -19,7 +19,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { MUTATIONS, type Mutation } from "./mutation_list.ts";
+import type { Mutation } from "./mutation.ts";
+import { RECOVERY_MUTATIONS } from "./recovery_mutations.ts";
+import { SESSION_MUTATIONS } from "./session_mutations.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** What tests of core need. */
@@ -50,7 +52,9 @@ const { values } = parseArgs({
 });
 const limitMs = Number(values.seconds ?? 60) * 1000;
 const { only = "" } = values;
-const chosen = MUTATIONS.filter(({ name, file }) => name.includes(only) || file.includes(only));
+const chosen = [...RECOVERY_MUTATIONS, ...SESSION_MUTATIONS].filter(
+  ({ name, file }) => name.includes(only) || file.includes(only),
+);
 if (values.list === true) for (const { name, file } of chosen) process.stdout.write(`${file}: ${name}\n`);
 else process.exitCode = await main();
 
