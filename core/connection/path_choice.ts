@@ -60,6 +60,16 @@ export function quietestPath<Candidate extends { readonly lastReceivedAt: Instan
   return quietest;
 }
 
+/** The smoothed round trip of the slowest active path; `undefined` before the first sample. */
+export function slowestRttMs(paths: Iterable<Pick<PathCandidate, "state" | "rtt">>): number | undefined {
+  let slowest: number | undefined;
+  for (const { state, rtt } of paths) {
+    const { smoothedMs } = rtt;
+    if (state === "active" && smoothedMs !== undefined) slowest = Math.max(slowest ?? 0, smoothedMs);
+  }
+  return slowest;
+}
+
 /**
  * Whether what is left arrives sooner by waiting for the fast path than by the slow one now. ECF, Lim et al. 2017, §3.
  */

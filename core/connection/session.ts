@@ -35,7 +35,7 @@ import {
   SendProtection,
 } from "./package_protection.ts";
 import type { AckSink, Path } from "./path.ts";
-import { choosePath, quietestPath } from "./path_choice.ts";
+import { choosePath, quietestPath, slowestRttMs } from "./path_choice.ts";
 import { makePath } from "./path_factory.ts";
 import { PathNumbers } from "./path_numbers.ts";
 import { QuietTime } from "./quiet_time.ts";
@@ -125,6 +125,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       remote: options.remote,
       emit: (event) => this.#events.push(event),
       control: (frame) => this.#queueControl(frame),
+      now: () => this.#now,
+      rttMs: () => slowestRttMs(this.#paths.values()),
     });
     this.#datagrams = new DatagramQueue(options.config.datagramsMax);
     this.#builder = new PackageBuilder({

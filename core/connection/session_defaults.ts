@@ -11,6 +11,10 @@ export const DEFAULT_SESSION_CONFIG: SessionConfig = Object.freeze({
   // One window covers 100 ms at 300 Mbit/s; a stream never takes more than a quarter of the session's memory.
   streamWindowBytes: 4 * 1024 * 1024,
   sessionWindowBytes: 16 * 1024 * 1024,
+  // What a peer can make us hold that is not read. No slow start outgrows it: by then the first bytes were read, and the
+  // window doubles as fast as the sender's does.
+  streamWindowStartBytes: 512 * 1024,
+  sessionWindowStartBytes: 2 * 1024 * 1024,
   // THREATS t-C10 proposes 128; programs that open a stream per request need more, and ids are lazy here.
   streamsMax: 1024,
   sendBufferBytes: 4 * 1024 * 1024,
@@ -45,11 +49,18 @@ const IDLE_TIMEOUT_MS_MAX = 600_000;
 const RESUME_WINDOW_MS_MAX = 3_600_000;
 const WINDOW_BYTES_MAX = 2 ** 40;
 
+/** The windows that a session begins with: what the peer is told, and what it is held to. */
+export function startWindows(config: SessionConfig): Pick<SessionConfig, "streamWindowBytes" | "sessionWindowBytes"> {
+  return {
+    streamWindowBytes: Math.min(config.streamWindowStartBytes, config.streamWindowBytes),
+    sessionWindowBytes: Math.min(config.sessionWindowStartBytes, config.sessionWindowBytes),
+  };
+}
+
 /** The parameters that a config offers to the peer. PROTOCOL §3.4. */
 export function transportParametersOf(config: SessionConfig): TransportParameters {
   return {
-    streamWindowBytes: config.streamWindowBytes,
-    sessionWindowBytes: config.sessionWindowBytes,
+    ...startWindows(config),
     streamsBidirectionalMax: config.streamsMax,
     streamsUnidirectionalMax: config.streamsMax,
     datagramBytesMax: config.datagramBytesMax,

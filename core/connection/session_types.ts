@@ -47,10 +47,13 @@ export interface PathFacts {
  * `core/connection/session_defaults.ts`, where each number has its reason.
  */
 export interface SessionConfig {
-  /** Bytes that the peer may have outstanding on one stream. 4 MiB. */
+  /** Bytes that the peer may have outstanding on one stream once the application has read fast. 4 MiB. */
   readonly streamWindowBytes: number;
-  /** Bytes that the peer may have outstanding on all streams together. 16 MiB. */
+  /** Bytes that the peer may have outstanding on all streams together, likewise. 16 MiB. */
   readonly sessionWindowBytes: number;
+  /** What both begin with, or the above where that is less. 512 KiB and 2 MiB. */
+  readonly streamWindowStartBytes: number;
+  readonly sessionWindowStartBytes: number;
   /** Streams of each direction that the peer may have open at once. 1,024. */
   readonly streamsMax: number;
   /** Bytes that may wait or be unacknowledged on one of our streams before `write` takes no more. 4 MiB. */

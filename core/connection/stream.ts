@@ -7,6 +7,7 @@
  */
 
 import { ReceiveBuffer } from "./receive_buffer.ts";
+import { ReceiveWindow } from "./receive_window.ts";
 import { SendBuffer } from "./send_buffer.ts";
 import type { StreamId } from "./session_types.ts";
 import type { Schedulable } from "./stream_scheduler.ts";
@@ -86,8 +87,7 @@ export class ReceiveHalf {
   readonly id: StreamId;
   readonly buffer: ReceiveBuffer = new ReceiveBuffer();
   state: ReceiveState = "receiving";
-  /** Offset up to which the peer may send. */
-  maxOffset: number;
+  readonly window: ReceiveWindow;
   /** Offset after the highest byte that arrived. */
   highestOffset = 0;
   finalSize: number | undefined;
@@ -96,14 +96,17 @@ export class ReceiveHalf {
   isStopped = false;
   /** A `readable` event is due with the next arrival: `read` returned nothing, or was never called. */
   isReaderWaiting = true;
-  /** A MAX_STREAM_DATA frame waits to be sent. */
-  isCreditPending = false;
   /** Offset up to which unread bytes were dropped and their credit given back. */
   discardedEnd = 0;
 
-  constructor(id: StreamId, maxOffset: number) {
+  constructor(id: StreamId, startBytes: number, limitBytes: number) {
     this.id = id;
-    this.maxOffset = maxOffset;
+    this.window = new ReceiveWindow(startBytes, limitBytes);
+  }
+
+  /** Offset up to which the peer may send. */
+  get maxOffset(): number {
+    return this.window.max;
   }
 
   /** Offset up to which the session's credit was given back: read or dropped. */

@@ -9,17 +9,19 @@
  */
 
 import { ProtocolError } from "../error.ts";
-import type { Bytes } from "../machine.ts";
+import type { Bytes, Instant } from "../machine.ts";
 import type { ControlFrame, ControlNumbers } from "./control_frames.ts";
 import type { StreamFrameSink } from "./frame_parser.ts";
+import { ReceiveWindow } from "./receive_window.ts";
+import { startWindows } from "./session_defaults.ts";
 import type { ReadResult, Role, SessionConfig, SessionEvent, StreamId, TransportParameters } from "./session_types.ts";
 import type { Stream } from "./stream.ts";
 import { ReceiveHalf, SendHalf } from "./stream.ts";
 import { StreamScheduler } from "./stream_scheduler.ts";
 
 const UNIDIRECTIONAL_BIT = 2;
-/** Credit is granted again when this part of a window was read. */
-const CREDIT_FRACTION = 4;
+/** The session's window is so many times the largest of its streams at least: one that stalls must not stop the rest. */
+const SESSION_WINDOW_FACTOR = 4;
 const STREAMS_MAX = 2 ** 32;
 /** Bytes that one stream sends before an equal one has its turn. */
 const FAIR_SHARE_BYTES = 16 * 1024;
@@ -57,6 +59,10 @@ export interface StreamTableOptions {
   readonly remote: TransportParameters;
   readonly emit: (event: SessionEvent) => void;
   readonly control: (frame: ControlFrame) => void;
+  /** What time it is; while the application reads it may be that of the last package. */
+  readonly now: () => Instant;
+  /** The round trip of the slowest path in use. */
+  readonly rttMs: () => number | undefined;
 }
 
 /** The streams of one session. */
@@ -65,6 +71,8 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   readonly #remote: TransportParameters;
   readonly #emit: (event: SessionEvent) => void;
   readonly #control: (frame: ControlFrame) => void;
+  readonly #now: () => Instant;
+  readonly #rttMs: () => number | undefined;
   /** 1 when the peer's ids are odd. */
   readonly #peerBit: number;
   readonly #streams = new Map<StreamId, Stream>();
@@ -77,16 +85,18 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   #sendMax: number;
   #sentBytes = 0;
   /** Receiving, on all streams together. */
-  #receiveMax: number;
+  readonly #window: ReceiveWindow;
+  /** Of a stream before the peer was granted more. */
+  readonly #streamStartBytes: number;
   #receivedBytes = 0;
-  #consumedBytes = 0;
-  #isDataCreditPending = false;
 
   constructor(options: StreamTableOptions) {
     this.#config = options.config;
     this.#remote = options.remote;
     this.#emit = options.emit;
     this.#control = options.control;
+    this.#now = options.now;
+    this.#rttMs = options.rttMs;
     this.#peerBit = options.role === "initiator" ? 1 : 0;
     this.#own = [
       { next: 0, max: options.remote.streamsBidirectionalMax, isWaiting: false },
@@ -97,7 +107,9 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
       { seen: 0, max: options.config.streamsMax, skipped: new Set(), closedSinceGrant: 0 },
     ];
     this.#sendMax = options.remote.sessionWindowBytes;
-    this.#receiveMax = options.config.sessionWindowBytes;
+    const { streamWindowBytes, sessionWindowBytes } = startWindows(options.config);
+    this.#streamStartBytes = streamWindowBytes;
+    this.#window = new ReceiveWindow(sessionWindowBytes, options.config.sessionWindowBytes);
   }
 
   /** How many streams are open. */
@@ -392,17 +404,15 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   }
 
   get maxData(): number {
-    this.#isDataCreditPending = false;
-    this.#receiveMax = this.#consumedBytes + this.#config.sessionWindowBytes;
-    return this.#receiveMax;
+    return this.#window.grant(this.#now(), this.#rttMs());
   }
 
   maxStreamData(id: StreamId): number | undefined {
     const half = this.#streams.get(id)?.receive;
     if (half === undefined || half.finalSize !== undefined) return undefined;
-    half.isCreditPending = false;
-    half.maxOffset = half.buffer.readOffset + this.#config.streamWindowBytes;
-    return half.maxOffset;
+    const max = half.window.grant(this.#now(), this.#rttMs());
+    this.#window.raise(half.window.bytes * SESSION_WINDOW_FACTOR);
+    return max;
   }
 
   maxStreams(isUnidirectional: boolean): number {
@@ -419,10 +429,11 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   #create(id: StreamId, priority: number): Stream {
     const isOwn = (id & 1) !== this.#peerBit;
     const isUnidirectional = (id & UNIDIRECTIONAL_BIT) !== 0;
+    const { streamWindowBytes } = this.#config;
     const stream: Stream = {
       id,
       send: isOwn || !isUnidirectional ? new SendHalf(id, priority, this.#remote.streamWindowBytes) : undefined,
-      receive: !isOwn || !isUnidirectional ? new ReceiveHalf(id, this.#config.streamWindowBytes) : undefined,
+      receive: !isOwn || !isUnidirectional ? new ReceiveHalf(id, this.#streamStartBytes, streamWindowBytes) : undefined,
     };
     this.#streams.set(id, stream);
     return stream;
@@ -490,7 +501,7 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
     if (end <= half.highestOffset) return;
     this.#receivedBytes += end - half.highestOffset;
     half.highestOffset = end;
-    if (this.#receivedBytes > this.#receiveMax) {
+    if (this.#receivedBytes > this.#window.max) {
       throw new ProtocolError("flow_control", "More than the session's window was sent");
     }
   }
@@ -501,23 +512,10 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   }
 
   #onConsumed(half: ReceiveHalf, count: number): void {
-    this.#onSessionConsumed(count);
-    if (half.finalSize !== undefined || half.isCreditPending) return;
-    const granted = half.maxOffset - half.buffer.readOffset;
-    const window = this.#config.streamWindowBytes;
-    if (granted <= window - window / CREDIT_FRACTION) {
-      half.isCreditPending = true;
+    const now = this.#now();
+    if (this.#window.onRead(count, now)) this.#control({ type: "maxData" });
+    if (half.window.onRead(count, now) && half.finalSize === undefined) {
       this.#control({ type: "maxStreamData", stream: half.id });
-    }
-  }
-
-  #onSessionConsumed(count: number): void {
-    this.#consumedBytes += count;
-    if (this.#isDataCreditPending) return;
-    const window = this.#config.sessionWindowBytes;
-    if (this.#receiveMax - this.#consumedBytes <= window - window / CREDIT_FRACTION) {
-      this.#isDataCreditPending = true;
-      this.#control({ type: "maxData" });
     }
   }
 
@@ -526,7 +524,7 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
     const unread = half.highestOffset - half.creditedEnd;
     half.buffer.clear();
     half.discardedEnd = half.highestOffset;
-    if (unread > 0) this.#onSessionConsumed(unread);
+    if (unread > 0 && this.#window.onDropped(unread)) this.#control({ type: "maxData" });
   }
 
   #forgetIfDone(stream: Stream): void {

@@ -98,5 +98,6 @@ export function relaySessionConfig(base: SessionConfig): SessionConfig {
     streamWindowBytes: Math.min(base.streamWindowBytes, CIRCUIT_WINDOW_BYTES),
     sendBufferBytes: Math.min(base.sendBufferBytes, CIRCUIT_WINDOW_BYTES),
     sessionWindowBytes: Math.max(base.sessionWindowBytes, CLIENT_WINDOW_BYTES),
+    sessionWindowStartBytes: CLIENT_WINDOW_BYTES,
   };
 }

@@ -35,7 +35,12 @@ function partyOf(seed: string, ephemeral: string, instance: string): Party {
   const resetKey = deriveKey(nobleProvider, identity.seed, "stateless reset");
   const context = {
     identity,
-    session: { ...DEFAULT_SESSION_CONFIG, ...vectors.parameters },
+    session: {
+      ...DEFAULT_SESSION_CONFIG,
+      ...vectors.parameters,
+      streamWindowStartBytes: vectors.parameters.streamWindowBytes,
+      sessionWindowStartBytes: vectors.parameters.sessionWindowBytes,
+    },
     instance: fromHex(instance),
     dhKeys: new DhKeys(),
     resetKey,
