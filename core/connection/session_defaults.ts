@@ -11,8 +11,8 @@ export const DEFAULT_SESSION_CONFIG: SessionConfig = Object.freeze({
   // One window covers 100 ms at 300 Mbit/s; a stream never takes more than a quarter of the session's memory.
   streamWindowBytes: 4 * 1024 * 1024,
   sessionWindowBytes: 16 * 1024 * 1024,
-  // What a peer can make us hold that is not read. No slow start outgrows it: by then the first bytes were read, and the
-  // window doubles as fast as the sender's does.
+  // What a peer can make us hold that is not read. No slow start outgrows it: by then the first bytes were read, and
+  // the window doubles as fast as the sender's does.
   streamWindowStartBytes: 512 * 1024,
   sessionWindowStartBytes: 2 * 1024 * 1024,
   // THREATS t-C10 proposes 128; programs that open a stream per request need more, and ids are lazy here.

@@ -20,7 +20,7 @@ import { ReceiveHalf, SendHalf } from "./stream.ts";
 import { StreamScheduler } from "./stream_scheduler.ts";
 
 const UNIDIRECTIONAL_BIT = 2;
-/** The session's window is so many times the largest of its streams at least: one that stalls must not stop the rest. */
+/** The session's window is so many times the largest of its streams at least: one that stalls must not stop all. */
 const SESSION_WINDOW_FACTOR = 4;
 const STREAMS_MAX = 2 ** 32;
 /** Bytes that one stream sends before an equal one has its turn. */
