@@ -7,6 +7,8 @@
 import { parseTarget } from "../adapters/api/target.ts";
 import type { Node, NodeOptions } from "../adapters/api/types.ts";
 import { nobleProvider } from "../core/crypto/noble_provider.ts";
+import type { ErrorCode } from "../core/error.ts";
+import { ERRORS, ViaductError } from "../core/error.ts";
 import { admissionOf } from "./operator_files.ts";
 import { loadRuntimeEntry } from "./runtime_entry.ts";
 import type { Flags, Settings } from "./settings.ts";
@@ -61,6 +63,45 @@ export async function startNode(context: CommandContext, extra: Partial<NodeOpti
     ...(settings.admission === undefined ? {} : { admission: admissionOf(settings.admission) }),
     ...extra,
   });
+}
+
+/** Codes of a relay that asking again does not change. */
+const FINAL_REFUSALS: readonly ErrorCode[] = [
+  "token_refused",
+  "token_expired",
+  "token_revoked",
+  "refused",
+  "name_invalid",
+];
+
+/**
+ * Waits until the node listens and is registered with one relay, and says what the relays say meanwhile. Rejects when
+ * the user interrupts, and with the relay's code when all relays refuse the node for good.
+ */
+export async function untilReady(node: Node, { terminal, signal }: CommandContext): Promise<void> {
+  const stop = new AbortController();
+  const interrupted = untilInterrupted(signal).then(() => Promise.reject(signal.reason));
+  const refused = (async () => {
+    const told = new Set<string>();
+    for await (const event of node.events({ signal: stop.signal })) {
+      if (event.type !== "relay" || event.relay.error === undefined) continue;
+      const { address, error } = event.relay;
+      if (!told.has(`${address} ${error}`)) terminal.note(`${address}: ${ERRORS[error].message} [${error}]`);
+      told.add(`${address} ${error}`);
+      const isHopeless = node.relays.every(({ state, error }) => {
+        return state === "refused" && error !== undefined && FINAL_REFUSALS.includes(error);
+      });
+      if (isHopeless) throw new ViaductError(error, { detail: address });
+    }
+    return await new Promise<never>(() => {});
+  })();
+  try {
+    await Promise.race([node.ready, interrupted, refused]);
+  } finally {
+    stop.abort();
+    refused.catch(() => undefined);
+    interrupted.catch(() => undefined);
+  }
 }
 
 /** The id that an argument names, if it is an id or a ticket. */

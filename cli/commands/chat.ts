@@ -4,7 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { Chat } from "../../protocols/chat.ts";
 import type { Command } from "../command.ts";
-import { startNode } from "../command.ts";
+import { startNode, untilReady } from "../command.ts";
 
 export const chatCommand: Command = {
   summary: "chat with nodes, or wait for others to begin",
@@ -29,7 +29,7 @@ Lines of the standard input go to all who are in the chat: the targets, and whoe
         },
       },
     });
-    if (settings.relays.length > 0) await node.ready;
+    if (settings.relays.length > 0) await untilReady(node, context);
     terminal.note(`You are ${node.name ?? node.id}\nTicket ${node.ticket()}`, { id: node.id, ticket: node.ticket() });
     for (const target of positionals) await node.connect(target, { signal, timeoutMs: settings.timeoutMs });
     const lines = createInterface({ input: process.stdin });

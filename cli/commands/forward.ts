@@ -8,7 +8,7 @@ import type { Peer, Stream } from "../../adapters/api/types.ts";
 import { systemFailure } from "../../adapters/failure.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, UsageError, untilInterrupted } from "../command.ts";
+import { startNode, UsageError, untilInterrupted, untilReady } from "../command.ts";
 
 const FORWARD_PROTOCOL = "forward/1";
 
@@ -32,7 +32,7 @@ async function expose(context: CommandContext, port: number): Promise<void> {
   const { settings, terminal, signal } = context;
   const listen = settings.listen.length > 0 || settings.relays.length > 0 ? settings.listen : ["tcp://127.0.0.1:0"];
   await using node = await startNode({ ...context, settings: { ...settings, listen } });
-  if (settings.relays.length > 0) await node.ready;
+  if (settings.relays.length > 0) await untilReady(node, context);
   using _serving = node.handle(FORWARD_PROTOCOL, async (stream, peer) => {
     terminal.note(`${peer.name ?? peer.id ?? "An anonymous node"} connects`);
     const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });

@@ -6,7 +6,7 @@ import type { Node, Peer } from "../../adapters/api/types.ts";
 import { ViaductError } from "../../core/error.ts";
 import { measureBareUdp, serveBareUdp } from "../bare_udp.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, UsageError, untilInterrupted } from "../command.ts";
+import { startNode, UsageError, untilInterrupted, untilReady } from "../command.ts";
 import { TRACE_OPTION, TRACE_USAGE, traceFileOf } from "../trace_file.ts";
 
 const PROTOCOL = "perf/1";
@@ -73,7 +73,7 @@ async function serve(context: CommandContext): Promise<void> {
     while ((await stream.read()) !== undefined);
     await stream.finish();
   });
-  await node.ready;
+  await untilReady(node, context);
   const bare = await serveBareUdp();
   const ticket = node.ticket();
   context.terminal.result(ticket, { ticket, barePort: bare.port });

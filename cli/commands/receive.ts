@@ -6,7 +6,7 @@ import { ViaductError } from "../../core/error.ts";
 import type { FileResult } from "../../protocols/file.ts";
 import { acceptOffer, FILE_PROTOCOL, getFile, readFileRequest, refuseFile } from "../../protocols/file.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, UsageError, untilInterrupted } from "../command.ts";
+import { startNode, UsageError, untilInterrupted, untilReady } from "../command.ts";
 import { keptBytes, nativeHasher, openSink } from "../file_on_disk.ts";
 import { formatBytes, type Terminal } from "../terminal.ts";
 
@@ -134,7 +134,7 @@ async function fetchOnce(
 async function takeOffers(context: CommandContext, directory: string): Promise<void> {
   const { settings, terminal, signal } = context;
   await using node = await startNode(context);
-  if (settings.relays.length > 0) await node.ready;
+  if (settings.relays.length > 0) await untilReady(node, context);
   using _serving = node.handle(FILE_PROTOCOL, async (stream, peer) => {
     const { request, rest } = await readFileRequest(stream, signal);
     if (request.op !== "offer") {

@@ -4,7 +4,7 @@ import type { Node, Peer, Stream } from "../../adapters/api/types.ts";
 import { ViaductError } from "../../core/error.ts";
 import { answerGet, FILE_PROTOCOL, offerFile, readFileRequest, refuseFile } from "../../protocols/file.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { startNode, UsageError } from "../command.ts";
+import { startNode, UsageError, untilReady } from "../command.ts";
 import { nativeHasher, openSource } from "../file_on_disk.ts";
 import { formatBytes } from "../terminal.ts";
 
@@ -43,7 +43,7 @@ async function serveFile(context: CommandContext, path: string): Promise<void> {
   await (await openSource(path))[Symbol.asyncDispose](); // Fails now rather than when somebody asks.
   await using node = await startNode(context);
   if (settings.relays.length + settings.listen.length === 0) await listenByDefault(node);
-  if (settings.relays.length > 0) await node.ready;
+  if (settings.relays.length > 0) await untilReady(node, context);
   let onDone: (error?: unknown) => void = () => {};
   const done = new Promise<void>((resolve, reject) => {
     onDone = (error) => (error === undefined ? resolve() : reject(error));

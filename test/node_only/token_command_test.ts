@@ -179,6 +179,12 @@ test("command: a relay with a policy reads it and what was revoked again, and is
   await using pinger = new Program("cli/main.ts", ping, { VIADUCT_HOME: home });
   assert.equal(await pinger.exit(), 0, pinger.output);
 
+  // And one that has none says why it ends.
+  const send = ["send", policy, "--relay", ticket, "--anonymous"];
+  await using sender = new Program("cli/main.ts", send, { VIADUCT_HOME: home });
+  assert.equal(await sender.exit(), 1, sender.output);
+  assert.match(sender.output, /The token was refused by the relay.*\[token_refused\]/);
+
   const secret = readFileSync(folder.join("home/manage-secret"), "utf8").trim();
   assert.equal(statSync(folder.join("home/manage-secret")).mode & 0o777, 0o600);
   const call = (method: string, path: string, body?: string, shown = secret): Promise<Response> =>
