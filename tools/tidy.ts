@@ -52,7 +52,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   protocols: ["adapters", "core"],
   sim: ["core", "adapters"],
   cli: ["protocols", "adapters", "core"],
-  examples: ["protocols", "adapters", "core", "cli"],
+  examples: ["protocols", "adapters", "core", "cli", "sim"],
   tools: ["core", "adapters", "protocols", "sim", "cli"],
 };
 

@@ -17,6 +17,7 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
   broadcast: /^reached 2\nhello all\nhello all\nnote to self\n$/,
   udp: /^20 \+ 22 = 42\nover datagrams\n$/,
   bonding: /^before: tcp and udp\nafter: udp\narrived: 16777216 bytes, each as it was sent\n$/,
+  simulation: /^60 reports, in order: true\ntold again, the same: true with another seed: false\n$/,
   datagrams: /^datagram Uint8Array\(3\) \[ 1, 2, 3 \]\n$/,
 };
 
