@@ -31,12 +31,12 @@ const COUNT_CLAIMS = {
 
 export const tokenCommand: Command = {
   summary: "make, show, check and revoke what lets nodes in at a relay",
-  usage: `viaduct token keygen [--key FILE]
-viaduct token issue  [--key FILE] [--name NAME] [--expires 30d] [--uses N] [--holder ID] …
-viaduct token show   TOKEN
-viaduct token verify TOKEN [--key FILE | --key k4.public.…] [--revoked FILE] [--audience TEXT] [--holder ID]
-viaduct token revoke ID|TOKEN… --revoked FILE
-viaduct token revoke --issued-before now --revoked FILE
+  usage: `viaduct token keygen  [--key FILE]
+viaduct token issue   [--key FILE] [--name NAME] [--expires 30d] [--uses N] [--holder ID] …
+viaduct token inspect TOKEN
+viaduct token verify  TOKEN [--key FILE | --key k4.public.…] [--revoked FILE] [--audience TEXT] [--holder ID]
+viaduct token revoke  ID|TOKEN… --revoked FILE
+viaduct token revoke  --issued-before now --revoked FILE
 
 TOKEN is a token, or a file with one: what is in an argument can be seen by everybody on this machine. The key that
 signs is not that of a node; without --key it is operator-key in the folder of the command. keygen replaces none.
@@ -85,14 +85,15 @@ What a token says, all of it left out by default:
         return keygen(context, rest);
       case "issue":
         return issue(context, rest);
+      case "inspect":
       case "show":
-        return show(context, rest);
+        return inspect(context, rest);
       case "verify":
         return verify(context, rest);
       case "revoke":
         return await revoke(context, rest);
       case undefined:
-        throw new UsageError("What to do is missing: keygen, issue, show, verify or revoke");
+        throw new UsageError("What to do is missing: keygen, issue, inspect, verify or revoke");
       default:
         throw new UsageError(`There is no 'token ${action}'`);
     }
@@ -143,7 +144,7 @@ function issue({ flags, terminal, settings }: CommandContext, rest: readonly str
   if (!settings.isJson) terminal.note(`Id ${issued.id}, expires ${expiresAt}`);
 }
 
-function show({ terminal }: CommandContext, rest: readonly string[]): void {
+function inspect({ terminal }: CommandContext, rest: readonly string[]): void {
   const read = dangerousReadAdmission(admissionOf(takeOne(rest, "TOKEN")));
   if (read === undefined) throw new ViaductError("token_refused", { detail: "this is no token for a relay" });
   const { issuedAtUnixMs, expiresAtUnixMs, notBeforeUnixMs, ...claims } = read.claims;

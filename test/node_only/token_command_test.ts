@@ -75,7 +75,7 @@ test("token: a key is made once for its owner alone; what it signs is shown, che
     },
   });
   writeFileSync(folder.join("token"), `${text}\n`);
-  assert.deepEqual((await token(["show", folder.join("token")])).targets, ["lobby-*", "eu/game"]);
+  assert.deepEqual((await token(["inspect", folder.join("token")])).targets, ["lobby-*", "eu/game"]);
   assert.equal((await token(["verify", text, "--key", key])).id, "first");
   assert.equal((await token(["verify", text, "--key", String(made.public), "--revoked", revoked])).id, "first");
 
