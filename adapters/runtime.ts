@@ -9,7 +9,8 @@
  */
 
 import type { CryptoProvider } from "../core/crypto/provider.ts";
-import type { Instant } from "../core/machine.ts";
+import type { Environment, Instant } from "../core/machine.ts";
+import type { EarlyTickets, EarlyTicketsOptions } from "../core/node/early_tickets.ts";
 import type { DatagramAddress, DatagramHandler, DatagramSocket } from "./datagram_socket.ts";
 
 /** A transport that an address may name. */
@@ -151,6 +152,8 @@ export interface Runtime {
    * `address_unavailable`, `permission`.
    */
   bindDatagrams?(address: DatagramAddress, handler: DatagramHandler): Promise<DatagramSocket>;
+  /** Makes what hands out tickets for early data. Left out where nodes are never dialled. */
+  makeEarlyTickets?(env: Environment, options: EarlyTicketsOptions): EarlyTickets;
   /** The IP addresses of a host name. Left out where the runtime does not tell. Rejects with `dial_failed`. */
   resolve?(host: string): Promise<readonly string[]>;
   /**

@@ -10,6 +10,7 @@ import { ViaductError } from "../../core/error.ts";
 import type { Environment } from "../../core/machine.ts";
 import { NodeMachine } from "../../core/node/node.ts";
 import { relayExtensions } from "../../core/node/relay_extensions.ts";
+import type { NodeConfig } from "../../core/node/node_types.ts";
 import { loadChecksum } from "../checksum.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { NodeHandle } from "./node.ts";
@@ -26,7 +27,8 @@ export async function createNodeOn(
   const limits = resolveLimits(options, runtime.name);
   const env = await environmentOf(runtime);
   const identity = await loadIdentity(runtime, options);
-  const node = new NodeMachine(nodeConfigOf(options, limits, identity), env, runtime.now(), relayExtensions);
+  const config = withEarlyTickets(nodeConfigOf(options, limits, identity), runtime);
+  const node = new NodeMachine(config, env, runtime.now(), relayExtensions);
   const handle = new NodeHandle({ runtime, machine: node, node, id: identity.id, limits, options });
   await handle.start(listenOptions);
   return handle;
@@ -34,6 +36,11 @@ export async function createNodeOn(
 
 /** What machines need of a runtime. */
 export async function environmentOf(runtime: Runtime): Promise<Environment> {
+/** A node that can be dialled takes early data for the protocols that ask for it. */
+export function withEarlyTickets(config: NodeConfig, runtime: Runtime): NodeConfig {
+  return { ...config, makeEarlyTickets: runtime.makeEarlyTickets?.bind(runtime) };
+}
+
   return {
     random: (out) => runtime.random(out),
     // Jitter is no secret, but a secure source is what every runtime has in common.

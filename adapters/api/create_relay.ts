@@ -24,7 +24,7 @@ import type {
 } from "../../core/relay/relay_types.ts";
 import { decodeRevocationList } from "../../core/relay/revocation_list.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
-import { environmentOf, loadIdentity } from "./create_node.ts";
+import { environmentOf, loadIdentity, withEarlyTickets } from "./create_node.ts";
 import { ItemQueue } from "./item_queue.ts";
 import { NodeHandle } from "./node.ts";
 import { nodeConfigOf, resolveLimits } from "./options.ts";
@@ -106,7 +106,7 @@ export async function createRelayOn(
   const identity = await loadIdentity(runtime, options);
   const config = relayConfigOf(options);
   const admission = options.policy === undefined ? undefined : admissionConfigOf(options.policy, runtime);
-  const node = nodeConfigOf(options, limits, identity);
+  const node = withEarlyTickets(nodeConfigOf(options, limits, identity), runtime);
   const { buildExtensions } = options;
   const machine = new RelayMachine(
     {

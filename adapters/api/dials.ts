@@ -8,18 +8,31 @@
 
 import { ViaductError } from "../../core/error.ts";
 import type { DialId, SessionId } from "../../core/node/endpoint_types.ts";
-import type { ConnectTarget, NodeEvent } from "../../core/node/node_types.ts";
+import type { ConnectTarget, EarlyOpened, EarlyOpening, NodeEvent } from "../../core/node/node_types.ts";
+import { protocolOffer } from "../../core/node/protocol_name.ts";
 import { SELF_ADDRESS } from "../self_pipe.ts";
+import { isBytes } from "./bytes.ts";
+import { checkSendOrder } from "./checks.ts";
 import type { NodeHandle } from "./node.ts";
 import type { PeerHandle } from "./peer.ts";
-import type { ConnectOptions } from "./types.ts";
+import type { ConnectOptions, OpenStreamOptions, Stream } from "./types.ts";
 import { type Deferred, deferred, waitFor } from "./waiting.ts";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
+/** What `openStream` takes: a quarter of the least send buffer that a stream has by default. */
+const DATA_BYTES_MAX = 65_536;
+
+interface Connected {
+  readonly peer: PeerHandle;
+  /** The stream that was opened with the handshake. */
+  readonly early: EarlyOpened | undefined;
+}
 
 /** The attempts of a node. */
 export class Dials {
   readonly #node: NodeHandle;
   readonly #initMessage: Uint8Array | undefined;
-  readonly #waiting = new Map<DialId, Deferred<PeerHandle>>();
+  readonly #waiting = new Map<DialId, Deferred<Connected>>();
 
   constructor(node: NodeHandle, initMessage: Uint8Array | undefined) {
     this.#node = node;
@@ -27,6 +40,26 @@ export class Dials {
   }
 
   async connect(target: ConnectTarget, options: ConnectOptions): Promise<PeerHandle> {
+    return (await this.#dial(target, options)).peer;
+  }
+
+  /** Connects and opens a stream, at once where the other node lets it. */
+  async openStream(target: ConnectTarget, protocols: readonly string[], options: OpenStreamOptions): Promise<Stream> {
+    const { data = EMPTY, metadata = EMPTY, sendOrder = 0 } = options;
+    if (!isBytes(data)) throw new TypeError("Cannot open stream as 'data' must be a Uint8Array");
+    if (!isBytes(metadata)) throw new TypeError("Cannot open stream as 'metadata' must be a Uint8Array");
+    if (data.length > DATA_BYTES_MAX) throw new RangeError(`Cannot open stream with more than ${DATA_BYTES_MAX} bytes`);
+    checkSendOrder(sendOrder);
+    const open = { protocol: protocolOffer(protocols), metadata, priority: sendOrder };
+    const { peer, early } = await this.#dial(target, options, { open, bytes: data, isFinal: false });
+    if (early !== undefined) return peer.adoptStream(early, protocols[0] as string, metadata);
+    const stream = await peer.open(protocols, options);
+    // It fits the empty buffer of a stream or waits in it: the caller need not.
+    stream.write(data).catch(() => undefined);
+    return stream;
+  }
+
+  async #dial(target: ConnectTarget, options: ConnectOptions, early?: EarlyOpening): Promise<Connected> {
     const { isAnonymous = false, via = "auto", timeoutMs, signal } = options;
     const initMessage = this.#initMessage;
     // A node reaches itself without a socket.
@@ -40,20 +73,21 @@ export class Dials {
           via: isSelf ? "direct" : via,
           ...(initMessage === undefined ? {} : { initMessage }),
           ...(timeoutMs === undefined ? {} : { timeoutMs }),
+          ...(early === undefined ? {} : { early }),
         },
         now,
       ),
     );
-    const outcome = deferred<PeerHandle>();
+    const outcome = deferred<Connected>();
     this.#waiting.set(dial, outcome);
     const wait = signal === undefined ? undefined : { signal };
-    const peer = await waitFor(outcome.promise, wait, this.#node.runtime, () => {
+    const connected = await waitFor(outcome.promise, wait, this.#node.runtime, () => {
       this.#waiting.delete(dial);
       this.#node.command((machine, now) => machine.cancelConnect(dial, now));
     });
     // Refused right after the handshake, by a ban list or an `accept` that says no.
-    if (peer.error !== undefined) throw peer.error;
-    return peer;
+    if (connected.peer.error !== undefined) throw connected.peer.error;
+    return connected;
   }
 
   onEnd(
@@ -68,7 +102,7 @@ export class Dials {
     }
     const peer = peerOf(event.session);
     if (peer === undefined) outcome?.reject(new ViaductError("closed", { detail: "The session ended at once" }));
-    else outcome?.resolve(peer);
+    else outcome?.resolve({ peer, early: event.early });
   }
 
   /** The node ended. */

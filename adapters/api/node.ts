@@ -42,12 +42,14 @@ import type {
   NodeId,
   NodeOptions,
   NodeStats,
+  OpenStreamOptions,
   Peer,
   Presence,
   PresenceEvent,
   RelayStatus,
   RequestHandler,
   SendOptions,
+  Stream,
   StreamHandler,
   Target,
   Value,
@@ -204,6 +206,17 @@ export class NodeHandle<Extra = never> implements Node {
     this.#requireOpen();
     options.signal?.throwIfAborted();
     return await this.#dials.connect(parseTarget(target, this.runtime.crypto), options);
+  }
+
+  async openStream(
+    target: Target,
+    protocol: string | readonly string[],
+    options: OpenStreamOptions = {},
+  ): Promise<Stream> {
+    this.#requireOpen();
+    options.signal?.throwIfAborted();
+    const protocols = typeof protocol === "string" ? [protocol] : protocol;
+    return await this.#dials.openStream(parseTarget(target, this.runtime.crypto), protocols, options);
   }
 
   handle(protocol: string | readonly string[], handler: StreamHandler, options: HandleOptions = {}): Disposable {

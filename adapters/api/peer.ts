@@ -10,7 +10,7 @@ import type { SessionClosed, SessionStats, StreamId } from "../../core/connectio
 import { ViaductError } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 import type { SessionId } from "../../core/node/endpoint_types.ts";
-import type { NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
+import type { EarlyOpened, NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
 import { protocolOffer } from "../../core/node/protocol_name.ts";
 import { formatAddress, parseAddress } from "../address.ts";
 import { Answering } from "./answering.ts";
@@ -300,6 +300,21 @@ export class PeerHandle implements Peer {
     this.#closed.resolve({ closeCode: applicationCode ?? 0, reason, code, isRemote });
   }
 
+  /** The stream that the node opened with the handshake. */
+  adoptStream(early: EarlyOpened, protocol: string, metadata: Uint8Array): StreamHandle {
+    const stream = new StreamHandle(this, {
+      id: early.stream,
+      protocol,
+      metadata,
+      canSend: true,
+      canReceive: true,
+      isAccepted: false,
+      isEarly: early.isTaken,
+    });
+    this.#streams.set(early.stream, stream);
+    return stream;
+  }
+
   // Private.
 
   async #open(protocols: readonly string[], isUnidirectional: boolean, options: OpenOptions): Promise<StreamHandle> {
@@ -322,6 +337,7 @@ export class PeerHandle implements Peer {
         canSend: true,
         canReceive: !isUnidirectional,
         isAccepted: isUnidirectional,
+        isEarly: false,
       });
       this.#streams.set(id, stream);
       return true;
@@ -350,6 +366,7 @@ export class PeerHandle implements Peer {
       canSend: !event.isUnidirectional,
       canReceive: true,
       isAccepted: true,
+      isEarly: event.isEarly === true,
     });
     this.#streams.set(event.stream, stream);
     if (event.protocol !== "") {

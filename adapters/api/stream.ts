@@ -31,12 +31,14 @@ export interface StreamFacts {
   readonly canReceive: boolean;
   /** Whether the other side has taken it already. */
   readonly isAccepted: boolean;
+  readonly isEarly: boolean;
 }
 
 /** A stream of a peer. */
 export class StreamHandle implements Stream {
   readonly id: StreamId;
   readonly metadata: Uint8Array;
+  readonly isEarly: boolean;
   readonly #peer: PeerHandle;
   readonly #canSend: boolean;
   readonly #canReceive: boolean;
@@ -69,6 +71,7 @@ export class StreamHandle implements Stream {
     this.id = facts.id;
     this.#protocol = facts.protocol;
     this.metadata = facts.metadata;
+    this.isEarly = facts.isEarly;
     this.#canSend = facts.canSend;
     this.#canReceive = facts.canReceive;
     if (facts.isAccepted) this.#accepted.resolve();

@@ -27,8 +27,8 @@ export class StreamHandlers {
   handle(protocol: string | readonly string[], handler: StreamHandler, options: HandleOptions): Disposable {
     const { name, versions } = parseServed(typeof protocol === "string" ? [protocol] : protocol);
     if (this.#handlers.has(name)) throw new TypeError(`Cannot handle protocol as '${name}' is handled already`);
-    const { streamsPerPeerMax = STREAMS_PER_PEER_MAX } = options;
-    this.#node.command((machine) => machine.serve(name, versions, { streamsPerPeerMax }));
+    const { streamsPerPeerMax = STREAMS_PER_PEER_MAX, acceptEarly: isEarlyAccepted = false } = options;
+    this.#node.command((machine) => machine.serve(name, versions, { streamsPerPeerMax, isEarlyAccepted }));
     this.#handlers.set(name, handler);
     return disposable(() => {
       if (this.#handlers.get(name) !== handler) return;

@@ -5,6 +5,7 @@
  */
 
 import { ViaductError } from "../../core/error.ts";
+import { EarlyTickets } from "../../core/node/early_tickets.ts";
 import { formatAddress } from "../address.ts";
 import { hostAddresses } from "../node/host_addresses.ts";
 import { keyFiles } from "../node/key_file.ts";
@@ -27,6 +28,7 @@ export function bunRuntime(): Runtime {
     canListen: ["tcp", "udp", "ws"],
     keys: keyFiles,
     bindDatagrams: bindBunUdp,
+    makeEarlyTickets: (env, early) => new EarlyTickets(env, early),
     resolve: resolveHost,
     random: fillRandom,
     hostAddresses,

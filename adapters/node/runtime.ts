@@ -6,6 +6,7 @@
 
 import { randomFillSync } from "node:crypto";
 import { ViaductError } from "../../core/error.ts";
+import { EarlyTickets } from "../../core/node/early_tickets.ts";
 import { formatAddress } from "../address.ts";
 import type { Runtime } from "../runtime.ts";
 import { clampDelay } from "../timer_delay.ts";
@@ -26,6 +27,7 @@ export function nodeRuntime(): Runtime {
     canListen: ["tcp", "udp", "ws"],
     keys: keyFiles,
     bindDatagrams: bindNodeUdp,
+    makeEarlyTickets: (env, early) => new EarlyTickets(env, early),
     resolve: resolveHost,
     random: (out) => {
       randomFillSync(out);

@@ -36,6 +36,8 @@ export interface NoiseOptions {
   readonly ephemeral: DhKeyPair;
   /** One key of 32 bytes for each `psk` token in order. Noise §9. */
   readonly psks?: readonly Uint8Array[];
+  /** In place of `psks` for one that depends on who the peer is: asked at the `psk` token. The handshake wipes it. */
+  readonly pskFor?: (remoteStatic: Uint8Array | undefined) => Uint8Array;
   readonly crypto: CryptoProvider;
 }
 
@@ -49,6 +51,7 @@ export class NoiseHandshake {
   readonly #ephemeral: DhKeyPair;
   readonly #psks: Uint8Array[];
   readonly #hasPsk: boolean;
+  readonly #pskFor: NoiseOptions["pskFor"];
   #remoteStatic: Uint8Array | undefined;
   #remoteEphemeral: Uint8Array | undefined;
   #nextMessage = 0;
@@ -66,10 +69,12 @@ export class NoiseHandshake {
     this.#ephemeral = options.ephemeral;
     this.#remoteStatic = options.remoteStaticPublicKey;
     this.#psks = [...(options.psks ?? [])];
-    this.#hasPsk = this.#psks.length > 0;
+    this.#pskFor = options.pskFor;
+    this.#hasPsk = this.#psks.length > 0 || this.#pskFor !== undefined;
     const tokens = pattern.messages.flat();
-    if (tokens.filter((token) => token === "psk").length !== this.#psks.length) {
-      throw new TypeError(`Cannot use pattern '${pattern.name}' with ${this.#psks.length} pre-shared keys`);
+    const count = this.#pskFor === undefined ? this.#psks.length : 1;
+    if (tokens.filter((token) => token === "psk").length !== count) {
+      throw new TypeError(`Cannot use pattern '${pattern.name}' with ${count} pre-shared keys`);
     }
     for (const psk of this.#psks) {
       if (psk.length !== PSK_BYTES) throw new RangeError(`Cannot use a pre-shared key of ${psk.length} bytes`);
@@ -182,7 +187,9 @@ export class NoiseHandshake {
 
   #mixToken(token: Exclude<Token, "e" | "s">): boolean {
     if (token === "psk") {
-      this.#symmetric.mixKeyAndHash(this.#psks.shift() as Uint8Array);
+      const asked = this.#pskFor?.(this.#remoteStatic);
+      this.#symmetric.mixKeyAndHash(asked ?? (this.#psks.shift() as Uint8Array));
+      asked?.fill(0);
       return true;
     }
     // The first letter is the initiator's key, the second the responder's.

@@ -25,10 +25,13 @@ const KIND_TOKEN = 0x06;
 export const RESET_TOKEN_BYTES = 16;
 const VERSIONS_MAX = 16;
 
-/** The Noise patterns that are spoken, by their number on the wire. */
-export const PATTERN_NAMES: Readonly<Record<number, "XX" | "IK" | "NK">> = { 1: "XX", 2: "IK", 3: "NK" };
+/** A Noise pattern that is spoken. */
+export type PatternName = "XX" | "IK" | "NK" | "IKpsk1";
+
+/** The patterns by their number on the wire. */
+export const PATTERN_NAMES: Readonly<Record<number, PatternName>> = { 1: "XX", 2: "IK", 3: "NK", 4: "IKpsk1" };
 /** Number of a pattern on the wire. */
-export const PATTERN_NUMBERS: Readonly<Record<"XX" | "IK" | "NK", number>> = { XX: 1, IK: 2, NK: 3 };
+export const PATTERN_NUMBERS: Readonly<Record<PatternName, number>> = { XX: 1, IK: 2, NK: 3, IKpsk1: 4 };
 
 /** A decoded clear message; byte fields are lent. */
 export type ClearMessage =

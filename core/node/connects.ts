@@ -8,13 +8,14 @@
  * @module
  */
 
+import { concatBytes } from "../crypto/constant_time.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import { ERRORS } from "../error.ts";
 import type { Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { DialId, DialOptions, SessionId } from "./endpoint_types.ts";
+import type { DialEarly, DialId, DialOptions, SessionId } from "./endpoint_types.ts";
 import type {
   CircuitId,
   CircuitOutcome,
@@ -22,9 +23,12 @@ import type {
   CircuitTarget,
   ConnectCommandOptions,
   ConnectTarget,
+  EarlyOpened,
+  EarlyOpening,
   NodeEvent,
   NodeLimits,
 } from "./node_types.ts";
+import { encodeStreamHeader } from "./stream_header.ts";
 import { TimerHeap } from "./timer_heap.ts";
 
 /** A failure of the direct way that says no more than that there is none: the relay's says more. */
@@ -59,6 +63,8 @@ export interface ConnectsOptions {
   readonly sessionOf: (id: NodeId) => SessionId | undefined;
   /** The application asked for this session: it is told of the peer before it is told of the connection. */
   readonly show: (session: SessionId) => void;
+  /** The stream that a dial opened with its handshake becomes one of the application. */
+  readonly adoptEarly: (session: SessionId, dial: DialId, early: EarlyOpening) => EarlyOpened | undefined;
   readonly emit: (event: NodeEvent) => void;
 }
 
@@ -244,9 +250,13 @@ export class Connects {
   }
 
   #succeed(attempt: Attempt, session: SessionId, now: Instant): void {
-    if (attempt.direct !== undefined) this.#byDirect.delete(attempt.direct);
+    const { direct } = attempt;
+    const { early } = attempt.options;
+    if (direct !== undefined) this.#byDirect.delete(direct);
     this.#forget(attempt, now);
-    this.#emitConnected(attempt.id, session);
+    const isOwn = direct !== undefined && early !== undefined;
+    const opened = isOwn ? this.#options.adoptEarly(session, direct, early) : undefined;
+    this.#emitConnected(attempt.id, session, opened);
   }
 
   #fail(attempt: Attempt, failure: Failure, now: Instant): void {
@@ -268,9 +278,9 @@ export class Connects {
     }
   }
 
-  #emitConnected(dial: DialId, session: SessionId): void {
+  #emitConnected(dial: DialId, session: SessionId, early?: EarlyOpened): void {
     this.#options.show(session);
-    this.#options.emit({ type: "connected", dial, session });
+    this.#options.emit({ type: "connected", dial, session, ...(early === undefined ? {} : { early }) });
   }
 
   #emitFailed(dial: DialId, failure: Failure): void {
@@ -293,10 +303,18 @@ function circuitTarget(target: ConnectTarget): CircuitTarget {
   return { id: target.id, name: target.name, relays: target.relays };
 }
 
+/** The header and the first bytes of a stream. */
+function beginningOf({ open, bytes, isFinal }: EarlyOpening): DialEarly {
+  const { protocol, metadata } = open;
+  const header = encodeStreamHeader({ name: protocol.name, versions: protocol.versions, metadata });
+  return { bytes: concatBytes(header, bytes), isFinal };
+}
+
 function dialOptions(options: ConnectCommandOptions, timeoutMs: number): DialOptions {
   return {
     timeoutMs,
     ...(options.isAnonymous === undefined ? {} : { isAnonymous: options.isAnonymous }),
     ...(options.initMessage === undefined ? {} : { initMessage: options.initMessage }),
+    ...(options.early === undefined ? {} : { early: beginningOf(options.early) }),
   };
 }

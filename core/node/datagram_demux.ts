@@ -176,13 +176,15 @@ export class DatagramDemux {
   /** The first message of a handshake, or the same once more because our answer was lost. */
   #onFirst(flow: Flow, message: HandshakeMessage, isOpen: boolean, now: Instant): void {
     const { handshakes, count } = this.#options;
-    for (const { pending, binding } of flow.pipes) {
+    for (const { pending, binding, lastMessage } of flow.pipes) {
       if (pending?.isInitiator === false && pending.handshake.remoteConnectionId === message.sourceConnectionId) {
         handshakes.resend(pending, now);
         return;
       }
       if (binding?.entry.isInitiator === false && binding.entry.remoteConnectionId === message.sourceConnectionId) {
-        count("late");
+        // Its early data made the session at once: our answer may be what was lost.
+        if (!binding.entry.isConfirmed && lastMessage !== undefined) this.#options.flows.send(flow, lastMessage);
+        else count("late");
         return;
       }
     }
@@ -190,6 +192,7 @@ export class DatagramDemux {
     const pipe = this.#openPipe(flow, now);
     if (pipe === undefined) return;
     handshakes.onMessage(pipe, message, now);
+    this.#options.settle(now); // Early data made a session of it already.
     this.#dropUseless(pipe);
   }
 

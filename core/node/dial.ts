@@ -12,8 +12,10 @@ import type { ErrorCode } from "../error.ts";
 import { ERRORS } from "../error.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
-import type { DialId, PipeId } from "./endpoint_types.ts";
+import type { DialEarly, DialId, PipeId } from "./endpoint_types.ts";
+import type { EarlyStart } from "./handshake.ts";
 import type { SessionEntry } from "./session_entry.ts";
+import type { HeldTicket } from "./ticket_book.ts";
 
 /** The next address is tried beside the last one after this long. RFC 8305 §8. */
 const ATTEMPT_DELAY_MS = 250;
@@ -44,6 +46,7 @@ export interface DialFacts {
   readonly remoteKey: Bytes | undefined;
   readonly isAnonymous: boolean;
   readonly initMessage: Bytes | undefined;
+  readonly early: DialEarly | undefined;
   /** Addresses in the order they are tried. */
   readonly addresses: readonly string[];
   readonly timeoutMs: number;
@@ -56,6 +59,7 @@ export class Dial {
   readonly remoteKey: Bytes | undefined;
   readonly isAnonymous: boolean;
   readonly initMessage: Bytes | undefined;
+  readonly early: DialEarly | undefined;
   readonly addresses: readonly string[];
   /** When the attempt as a whole is given up. */
   readonly deadline: Instant;
@@ -68,6 +72,8 @@ export class Dial {
   /** Until when the node's own session may come up, which it said goes first. */
   #awaitUntil: Instant;
   #code: ErrorCode | undefined;
+  /** Two copies under two tickets would both be taken: one handshake of a dial carries early data. */
+  #isEarlyUsed = false;
   readonly #details: string[] = [];
 
   constructor(facts: DialFacts, now: Instant) {
@@ -76,6 +82,7 @@ export class Dial {
     this.remoteKey = facts.remoteKey;
     this.isAnonymous = facts.isAnonymous;
     this.initMessage = facts.initMessage;
+    this.early = facts.early;
     this.addresses = facts.addresses;
     this.deadline = now + facts.timeoutMs;
     this.#nextAt = this.#awaitUntil = now;
@@ -89,6 +96,16 @@ export class Dial {
     this.#nextAddress++;
     this.#nextAt = now + ATTEMPT_DELAY_MS;
     return address;
+  }
+
+  /** What the next handshake may begin with, if it is the first one and a ticket can be had. */
+  takeEarly(ticketOf: (id: NodeId) => HeldTicket | undefined): EarlyStart | undefined {
+    const { early, remoteId } = this;
+    if (early === undefined || this.#isEarlyUsed || this.isAnonymous || remoteId === undefined) return undefined;
+    const ticket = ticketOf(remoteId);
+    if (ticket === undefined) return undefined;
+    this.#isEarlyUsed = true;
+    return { ticket, bytes: early.bytes, isFinal: early.isFinal };
   }
 
   /** A pipe came to nothing: the next address is due at once. */

@@ -15,7 +15,15 @@ import type { ErrorCode } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { Dial } from "./dial.ts";
-import type { DialId, DialOptions, DialTarget, EndpointConfig, EndpointEvent, PipeId } from "./endpoint_types.ts";
+import type {
+  DialEarly,
+  DialId,
+  DialOptions,
+  DialTarget,
+  EndpointConfig,
+  EndpointEvent,
+  PipeId,
+} from "./endpoint_types.ts";
 import { INIT_MESSAGE_BYTES_MAX } from "./handshake_payload.ts";
 import type { Handshakes } from "./handshakes.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
@@ -213,6 +221,7 @@ export class Dialler {
         remoteKey,
         isAnonymous: options.isAnonymous ?? false,
         initMessage: options.initMessage?.slice(),
+        early: this.#earlyOf(options),
         addresses: [...new Set(target.addresses)].slice(0, limits.addressesMax),
         timeoutMs: options.timeoutMs ?? limits.dialTimeoutMs,
       },
@@ -243,6 +252,12 @@ export class Dialler {
     if (this.#dials.size >= limits.dialsMax) return ["limit", "Too many dials are under way"];
     if (this.#sessions.size >= limits.sessionsMax) return ["limit", "Too many sessions are open"];
     return undefined;
+  }
+
+  /** Early data is written at once: what is larger than the buffer of a stream is the caller's to write. */
+  #earlyOf({ early }: DialOptions): DialEarly | undefined {
+    if (early === undefined || early.bytes.length > this.#config.session.sendBufferBytes) return undefined;
+    return { ...early, bytes: early.bytes.slice() };
   }
 
   /** The session that makes one more with the node needless. */

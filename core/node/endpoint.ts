@@ -28,6 +28,7 @@ import { decodeClearMessage } from "./clear_messages.ts";
 import { DatagramDemux } from "./datagram_demux.ts";
 import { Dialler } from "./dialler.ts";
 import type {
+import type { EarlyStream } from "./early_stream.ts";
   DialId,
   DialOptions,
   DialTarget,
@@ -84,6 +85,7 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       resetKey: deriveKey(env.crypto, config.identity.seed, "stateless reset"),
       dhKeys: new DhKeys(),
       env,
+      tickets: config.early?.makeTickets(env),
     };
     this.#resets = new StatelessReset(context, config.limits.resetsPerSecondMax);
     this.#flows = new FlowTable(this.#outputs);
@@ -294,7 +296,6 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     return this.#sessions.get(session)?.session.writeRoom(stream) ?? 0;
   }
 
-  /** Asks for a `writable` event when there is room again. */
   awaitRoom(session: SessionId, stream: StreamId): void {
     this.#sessions.get(session)?.session.awaitRoom(stream);
   }
@@ -375,6 +376,10 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
   }
 
   isInitiatorOf(session: SessionId): boolean {
+  earlyOf(session: SessionId): EarlyStream | undefined {
+    return this.#sessions.get(session)?.early;
+  }
+
     return this.#sessions.get(session)?.isInitiator ?? false;
   }
 

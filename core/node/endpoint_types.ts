@@ -8,7 +8,8 @@ import type { SessionTrace, SessionTraceFacts } from "../connection/session_trac
 import type { PathKind, Role, SessionConfig, SessionEvent } from "../connection/session_types.ts";
 import type { Identity, NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import type { Bytes, Instant } from "../machine.ts";
+import type { Bytes, Environment, Instant } from "../machine.ts";
+import type { EarlyTickets } from "./early_tickets.ts";
 
 /** Number of a pipe; never reused. */
 export type PipeId = number;
@@ -58,8 +59,18 @@ export interface EndpointConfig {
   readonly limits: EndpointLimits;
   /** Whether the owner decides about each incoming session; otherwise all are taken but those of banned nodes. */
   readonly isAcceptManual?: boolean;
+  /** Lets early data in, and has tickets for it handed out. */
+  readonly early?: EarlyPolicy | undefined;
   /** Makes the traces of sessions, as `traceSessions` in `core/node/trace_sessions.ts` does. */
   readonly trace?: SessionTracing | undefined;
+}
+
+/** Decides about early data. PROTOCOL §3.14. What makes tickets is handed in: a node that is never dialled has no use for it. */
+export interface EarlyPolicy {
+  /** Makes what hands tickets out. */
+  makeTickets(env: Environment): EarlyTickets;
+  /** Whether a stream that begins so may be acted on before its opener proved to be there now. Lent for the call. */
+  admits(beginning: Uint8Array): boolean;
 }
 
 /** Makes the traces of sessions. What does it is handed in, so that an owner that traces nothing does not load it. */
@@ -180,6 +191,16 @@ export interface DialOptions {
   /** Shown to the other side in the handshake: at most 200 bytes. */
   readonly initMessage?: Uint8Array;
   readonly timeoutMs?: number;
+  /** What to begin the first stream with, in the first message if the node gave a ticket. PROTOCOL §3.14. */
+  readonly early?: DialEarly;
+}
+
+/** The beginning of a stream that a dial opens. Whether it did is told by `takeEarlyStream` once it is `connected`. */
+export interface DialEarly {
+  /** Longer ones than fit the first message go on behind it. */
+  readonly bytes: Uint8Array;
+  /** Whether the stream ends behind it. */
+  readonly isFinal: boolean;
 }
 
 /** Figures of an endpoint. */

@@ -18,15 +18,22 @@ import { encodeNodeId, NODE_ID_BYTES } from "../crypto/identity.ts";
 import { NoiseHandshake } from "../crypto/noise.ts";
 import type { CipherName, DhKeyPair } from "../crypto/provider.ts";
 import type { ErrorCode } from "../error.ts";
-import type { Bytes, Environment } from "../machine.ts";
+import type { Bytes, Environment, Instant } from "../machine.ts";
 import { CLEAR_VERSION } from "../wire/package.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
+import type { PatternName } from "./clear_messages.ts";
 import { PATTERN_NAMES, PATTERN_NUMBERS, RESET_TOKEN_BYTES } from "./clear_messages.ts";
-import type { HandshakePayload } from "./handshake_payload.ts";
+import type { EarlyTickets, OpenedTicket } from "./early_tickets.ts";
+import type { EarlyData, HandshakePayload } from "./handshake_payload.ts";
 import { CIPHER_AES, CIPHER_CHACHA, decodeHandshakePayload, encodeHandshakePayload } from "./handshake_payload.ts";
+import type { GivenTicket, HeldTicket } from "./ticket_book.ts";
+import { EARLY_TICKET_BYTES, EARLY_TICKET_LIFETIME_MS } from "./ticket_book.ts";
 
-/** A pattern that is spoken. */
-export type PatternName = "XX" | "IK" | "NK";
+/** Bytes of the first package: one datagram, or what a stranger may leave half of on another pipe. */
+const FIRST_DATAGRAM_BYTES = 548;
+const FIRST_PACKAGE_BYTES = 2048;
+/** What is around the payload of the first message at most: package, address token, ticket, keys and their tags. */
+const FIRST_OVERHEAD_BYTES = 180;
 
 /** How a pipe carries packages, as the prologue says it. PROTOCOL §3.3. */
 const TRANSPORT_CLASS: Readonly<Record<PathKind, number>> = { bytes: 1, messages: 2, datagrams: 3, relay: 4 };
@@ -43,6 +50,8 @@ export interface HandshakeContext {
   readonly resetKey: Uint8Array;
   /** Forms of ids that were computed before. */
   readonly dhKeys: DhKeys;
+  /** Makes tickets for those who come, where early data may be taken. */
+  readonly tickets: EarlyTickets | undefined;
   readonly env: Environment;
 }
 
@@ -56,6 +65,17 @@ export interface HandshakeOptions {
   /** Who must answer; `undefined` for XX and for a responder. */
   readonly remoteKey: Uint8Array | undefined;
   readonly initMessage: Uint8Array | undefined;
+  /** Of an initiator of IKpsk1: the ticket, and what to send with it. */
+  readonly early?: EarlyStart | undefined;
+  /** Of a responder of IKpsk1: the ticket that was shown. */
+  readonly opened?: OpenedTicket | undefined;
+}
+
+/** What an initiator of IKpsk1 begins with. */
+export interface EarlyStart {
+  readonly ticket: HeldTicket;
+  readonly bytes: Uint8Array;
+  readonly isFinal: boolean;
 }
 
 /** What a complete handshake agreed on. */
@@ -67,6 +87,8 @@ export interface HandshakeResult {
   readonly resetToken: Bytes | undefined;
   readonly instance: Bytes | undefined;
   readonly initMessage: Bytes | undefined;
+  /** For the next connection with this node. */
+  readonly ticket: GivenTicket | undefined;
 }
 
 /** The pattern of a number on the wire, if it is spoken. */
@@ -87,11 +109,20 @@ export class Handshake {
   remoteConnectionId = 0;
   /** Why reading failed. */
   failure: ErrorCode = "handshake_failed";
+  /** Of an initiator: how many bytes of the early data went along, and whether that was all. */
+  earlyBytes = 0;
+  isAllEarly = false;
+  /** Of a responder: whether it takes the early data. */
+  takesEarly = false;
+  /** Of a responder: the ticket that was shown. */
+  readonly opened: OpenedTicket | undefined;
 
   readonly #context: HandshakeContext;
   readonly #noise: NoiseHandshake;
   readonly #expectedKey: Uint8Array | undefined;
   readonly #initMessage: Uint8Array | undefined;
+  readonly #early: EarlyStart | undefined;
+  readonly #kind: PathKind;
   #payload: HandshakePayload | undefined;
   #remoteId: NodeId | undefined;
 
@@ -102,6 +133,10 @@ export class Handshake {
     this.localConnectionId = options.localConnectionId;
     this.#initMessage = options.initMessage;
     this.#expectedKey = options.remoteKey;
+    this.#early = options.early;
+    this.#kind = options.kind;
+    this.opened = options.opened;
+    const { early, opened } = options;
     const { env, identity } = context;
     const isInitiator = options.role === "initiator";
     const responderKey = options.pattern === "XX" ? undefined : isInitiator ? options.remoteKey : identity.publicKey;
@@ -119,6 +154,8 @@ export class Handshake {
       crypto: env.crypto,
       ...(this.#showsKey ? { staticKeys: identity.dh } : {}),
       ...(remoteStatic === undefined ? {} : { remoteStaticPublicKey: remoteStatic }),
+      ...(early === undefined ? {} : { pskFor: () => early.ticket.secret }),
+      ...(opened === undefined ? {} : { pskFor: (holder) => opened.secretFor(holder ?? EMPTY) }),
     });
   }
 
@@ -131,11 +168,12 @@ export class Handshake {
   }
 
   /** The next Noise message; `step` numbers it from 1. `undefined` when the peer's key was of low order. */
-  write(step: number): Bytes | undefined {
-    const payload = this.#hasPayload(step) ? this.#ownPayload() : EMPTY;
+  write(step: number, now: Instant): Bytes | undefined {
+    const payload = this.#hasPayload(step) ? this.#ownPayload(now) : EMPTY;
     if (!this.isMyTurn) throw new TypeError("Bug: a handshake message was written out of turn");
     try {
-      return this.#noise.writeMessage(payload);
+      const message = this.#noise.writeMessage(payload);
+      return this.#early === undefined ? message : concatBytes(this.#early.ticket.ticket, message);
     } catch (error) {
       // THREATS t-A2: a shared secret that anybody knows.
       if (error instanceof TypeError) return undefined;
@@ -145,7 +183,8 @@ export class Handshake {
 
   /** Takes the peer's Noise message; `false` when it is not right: `failure` says why. Never throws. */
   read(step: number, message: Uint8Array): boolean {
-    const bytes = this.#noise.readMessage(message);
+    const isBehindTicket = this.pattern === "IKpsk1" && step === 1;
+    const bytes = this.#noise.readMessage(isBehindTicket ? message.subarray(EARLY_TICKET_BYTES) : message);
     if (bytes === undefined) return false;
     if (!this.#hasPayload(step)) return bytes.length === 0;
     const payload = decodeHandshakePayload(bytes);
@@ -165,6 +204,16 @@ export class Handshake {
   /** What the initiator shows, on the responder's side. */
   get remoteInitMessage(): Bytes | undefined {
     return this.#payload?.initMessage?.slice();
+  }
+
+  /** What the initiator sent with its first message, on the responder's side. */
+  get remoteEarly(): EarlyData | undefined {
+    return this.opened === undefined ? undefined : this.#payload?.early;
+  }
+
+  /** Whether the responder took what was sent with the first message. */
+  get isEarlyTaken(): boolean {
+    return this.earlyBytes > 0 && this.#payload?.isEarlyTaken === true;
   }
 
   /** What was agreed on. Only of a complete handshake. */
@@ -198,6 +247,7 @@ export class Handshake {
       resetToken: payload.resetToken?.slice(),
       instance: payload.instance?.slice(),
       initMessage: payload.initMessage?.slice(),
+      ticket: this.role === "initiator" && this.#showsKey ? payload.ticket : undefined,
     };
   }
 
@@ -215,10 +265,10 @@ export class Handshake {
     return this.pattern !== "XX" || step > 1;
   }
 
-  #ownPayload(): Bytes {
+  #ownPayload(now: Instant): Bytes {
     const { identity, session, instance, env } = this.#context;
     const hasAes = env.crypto.ciphers.includes("aes-256-gcm");
-    return encodeHandshakePayload({
+    const payload: HandshakePayload = {
       nodeKey: this.#showsKey ? identity.publicKey : undefined,
       ciphers: CIPHER_CHACHA | (hasAes ? CIPHER_AES : 0),
       parameters: transportParametersOf(session),
@@ -226,7 +276,31 @@ export class Handshake {
       // A client without a key must not be recognised by its instance either.
       instance: this.#showsKey ? instance : undefined,
       initMessage: this.#initMessage,
+      ticket: this.role === "responder" ? this.#newTicket(now) : undefined,
+      isEarlyTaken: this.takesEarly,
+    };
+    const encoded = encodeHandshakePayload(payload);
+    const early = this.#early;
+    if (early === undefined) return encoded;
+    const packageBytes = this.#kind === "datagrams" ? FIRST_DATAGRAM_BYTES : FIRST_PACKAGE_BYTES;
+    this.earlyBytes = Math.max(0, Math.min(early.bytes.length, packageBytes - FIRST_OVERHEAD_BYTES - encoded.length));
+    this.isAllEarly = this.earlyBytes === early.bytes.length;
+    const bytes = early.bytes.slice(0, this.earlyBytes);
+    const ageMs = Math.max(0, now - early.ticket.receivedAt);
+    return encodeHandshakePayload({
+      ...payload,
+      early: { ageMs, bytes, isFinal: early.isFinal && this.isAllEarly },
     });
+  }
+
+  /** For who shows a key; IK and IKpsk1 tell it before the last message. */
+  #newTicket(now: Instant): GivenTicket | undefined {
+    const { tickets } = this.#context;
+    const holder = this.#noise.remoteStatic;
+    if (tickets === undefined || holder === undefined || this.pattern === "XX" || this.pattern === "NK")
+      return undefined;
+    const made = tickets.issue(holder, now);
+    return made && { ...made, lifetimeMs: EARLY_TICKET_LIFETIME_MS };
   }
 
   #isRightIdentity(payload: HandshakePayload): boolean {

@@ -15,6 +15,8 @@ import { Reader } from "../wire/reader.ts";
 import { varintBytes } from "../wire/varint.ts";
 import { Writer } from "../wire/writer.ts";
 import { RESET_TOKEN_BYTES } from "./clear_messages.ts";
+import type { GivenTicket } from "./ticket_book.ts";
+import { EARLY_SECRET_BYTES, EARLY_TICKET_BYTES } from "./ticket_book.ts";
 
 const FIELD_NODE_ID = 1;
 const FIELD_CIPHERS = 2;
@@ -28,7 +30,10 @@ const FIELD_RESUME_WINDOW = 9;
 const FIELD_PATHS_MAX = 10;
 const FIELD_RESET_TOKEN = 11;
 const FIELD_INSTANCE = 12;
+const FIELD_EARLY = 13;
 const FIELD_INIT_MESSAGE = 14;
+const FIELD_TICKET = 16;
+const FIELD_EARLY_TAKEN = 17;
 
 /** Bytes of the number that names one life of a node. */
 export const INSTANCE_BYTES = 8;
@@ -51,6 +56,21 @@ export interface HandshakePayload {
   readonly instance: Uint8Array | undefined;
   readonly initMessage: Uint8Array | undefined;
 }
+  /** What the initiator of IKpsk1 sends before it has an answer. */
+  readonly early?: EarlyData | undefined;
+  /** For the next connection, from the responder. */
+  readonly ticket?: GivenTicket | undefined;
+  /** Whether the responder took the early data. */
+  readonly isEarlyTaken?: boolean;
+}
+
+/** The beginning of the initiator's first stream. */
+export interface EarlyData {
+  /** How long ago the ticket was received. */
+  readonly ageMs: number;
+  readonly bytes: Bytes;
+  /** Whether the stream ends behind it. */
+  readonly isFinal: boolean;
 
 /** Encodes a payload. */
 export function encodeHandshakePayload(payload: HandshakePayload): Bytes {
@@ -71,6 +91,10 @@ export function encodeHandshakePayload(payload: HandshakePayload): Bytes {
   if (payload.initMessage !== undefined) writeBytes(writer, FIELD_INIT_MESSAGE, payload.initMessage);
   return writer.finish();
 }
+  const { early, ticket, isEarlyTaken = false } = payload;
+  if (early !== undefined) writeBytes(writer, FIELD_EARLY, encodeEarly(early));
+  if (ticket !== undefined) writeBytes(writer, FIELD_TICKET, encodeTicket(ticket));
+  if (isEarlyTaken) writeNumber(writer, FIELD_EARLY_TAKEN, 1);
 
 /** Decodes a payload, or returns `undefined` when it is malformed. Missing numbers are 0, then bounded. */
 export function decodeHandshakePayload(bytes: Uint8Array): HandshakePayload | undefined {
@@ -125,9 +149,44 @@ function readPayload(reader: Reader): HandshakePayload | undefined {
   };
 }
 
+    early: readEarly(fields.get(FIELD_EARLY)),
+    ticket: readTicket(fields.get(FIELD_TICKET)),
+    isEarlyTaken: number(FIELD_EARLY_TAKEN) === 1,
 function writeBytes(writer: Writer, type: number, value: Uint8Array): void {
   writer.varint(type);
   writer.varint(value.length);
+function encodeEarly(early: EarlyData): Bytes {
+  const writer = new Writer();
+  writer.varint(Math.floor(early.ageMs));
+  writer.u8(early.isFinal ? 1 : 0);
+  writer.bytes(early.bytes);
+  return writer.finish();
+}
+
+function readEarly(value: Uint8Array | undefined): EarlyData | undefined {
+  if (value === undefined) return undefined;
+  const reader = new Reader(value);
+  return { ageMs: reader.varint(), isFinal: reader.u8() === 1, bytes: reader.rest().slice() };
+}
+
+function encodeTicket({ lifetimeMs, ticket, secret }: GivenTicket): Bytes {
+  const writer = new Writer();
+  writer.varint(lifetimeMs);
+  writer.bytes(ticket);
+  writer.bytes(secret);
+  return writer.finish();
+}
+
+function readTicket(value: Uint8Array | undefined): GivenTicket | undefined {
+  if (value === undefined) return undefined;
+  const reader = new Reader(value);
+  const lifetimeMs = reader.varint();
+  const ticket = reader.bytes(EARLY_TICKET_BYTES).slice();
+  const secret = reader.bytes(EARLY_SECRET_BYTES).slice();
+  if (!reader.isAtEnd) throw new ProtocolError("frame_encoding", "A ticket is too long");
+  return { lifetimeMs, ticket, secret };
+}
+
   writer.bytes(value);
 }
 

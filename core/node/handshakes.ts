@@ -10,50 +10,34 @@
  */
 
 import { connectionIdOf } from "../connection/package_protection.ts";
-import { Session } from "../connection/session.ts";
-import type { PathId } from "../connection/session_types.ts";
+import type { Session } from "../connection/session.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
-import { ERRORS, errorCodeOfWire } from "../error.ts";
+import { errorCodeOfWire } from "../error.ts";
 import type { Environment, Instant } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
-import { CLEAR_VERSION, decodePackage, PACKAGE_BYTES_MAX } from "../wire/package.ts";
+import { CLEAR_VERSION, PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Agreements } from "./agreements.ts";
 import type { ClearMessage } from "./clear_messages.ts";
-import { decodeClearMessage, PATTERN_NUMBERS } from "./clear_messages.ts";
+import { PATTERN_NUMBERS } from "./clear_messages.ts";
 import type { Dial } from "./dial.ts";
-import type { EndpointConfig, SessionId, TracedSession } from "./endpoint_types.ts";
+import { EarlyGate } from "./early_gate.ts";
+import type { EndpointConfig, SessionId } from "./endpoint_types.ts";
 import type { HandshakeContext, HandshakeResult } from "./handshake.ts";
 import { Handshake, patternOfNumber } from "./handshake.ts";
+import type { HandshakeOutcome } from "./handshake_outcome.ts";
 import { HandshakeResends } from "./handshake_resends.ts";
 import { HandshakeTie } from "./handshake_tie.ts";
+import { makeSession, openEarlyStream, takeEarly } from "./made_session.ts";
 import type { Pending } from "./pending_handshake.ts";
 import { noteAnswered, noteSent, PendingIndex, wipe } from "./pending_handshake.ts";
 import type { PipeState, PipeTable } from "./pipe_table.ts";
 import type { SessionEntry } from "./session_entry.ts";
 import type { SessionTable } from "./session_table.ts";
+import { TicketBook } from "./ticket_book.ts";
 
 /** A HANDSHAKE message. */
 export type HandshakeMessage = Extract<ClearMessage, { type: "handshake" }>;
-
-/** What became of a handshake. */
-export type HandshakeOutcome =
-  | {
-      readonly type: "established";
-      readonly pending: Pending;
-      readonly result: HandshakeResult;
-      readonly session: Session;
-      /** The pipe that is its first path here, and which path. */
-      readonly pipe: PipeState;
-      readonly path: PathId;
-      /** The PING that proves us to the peer; 0 when the peer proved itself to us. */
-      readonly confirmToken: number;
-    }
-  /** Our dial is not needed any more: there is a session. */
-  | { readonly type: "superseded"; readonly pending: Pending; readonly entry: SessionEntry }
-  | { readonly type: "failed"; readonly pending: Pending; readonly code: ErrorCode; readonly detail: string }
-  /** The owner is to decide. */
-  | { readonly type: "incoming"; readonly pending: Pending; readonly session: SessionId };
 
 /** All handshakes of an endpoint. */
 export class Handshakes {
@@ -67,6 +51,8 @@ export class Handshakes {
   readonly #tie: HandshakeTie;
   readonly #agreements = new Agreements();
   readonly #resends = new HandshakeResends();
+  readonly #book = new TicketBook();
+  readonly #earlyGate: EarlyGate;
   readonly #byOwner = new Map<SessionId, Pending>();
   readonly #outcomes: HandshakeOutcome[] = [];
   /** Nodes of which something changed: what waits for them is looked at again. */
@@ -87,13 +73,16 @@ export class Handshakes {
     this.#sessions = options.sessions;
     this.#banned = options.banned;
     this.#tie = new HandshakeTie(options.config.identity.id, this.#pending, options.sessions);
+    this.#earlyGate = new EarlyGate(options.context.tickets, options.config.early, this.#tie);
   }
 
   // What happened outside.
 
-  /** Begins a handshake on a pipe of a dial. */
+  /** Begins a handshake on a pipe of a dial: the first one with early data, where there is any and a ticket. */
   begin(pipe: PipeState, dial: Dial, now: Instant): void {
-    const pattern = dial.remoteKey === undefined ? "XX" : dial.isAnonymous ? "NK" : "IK";
+    const early = dial.takeEarly((id) => this.#book.take(id, now));
+    const known = early !== undefined ? "IKpsk1" : dial.isAnonymous ? "NK" : "IK";
+    const pattern = dial.remoteKey === undefined ? "XX" : known;
     const handshake = new Handshake(this.#context, {
       role: "initiator",
       pattern,
@@ -101,10 +90,11 @@ export class Handshakes {
       localConnectionId: this.#sessions.reserveConnectionId(),
       remoteKey: dial.remoteKey,
       initMessage: dial.initMessage,
+      early,
     });
     const deadline = Math.min(now + this.#config.limits.handshakeTimeoutMs, dial.deadline);
     const pending = this.#add(pipe, handshake, dial, deadline, now);
-    if (pattern === "IK") this.#name(pending, dial.remoteId);
+    if (pattern === "IK" || pattern === "IKpsk1") this.#name(pending, dial.remoteId);
     this.#send(pending, 1, now);
   }
 
@@ -147,10 +137,23 @@ export class Handshakes {
       this.#fail(pending, "version", `The node speaks versions ${message.versions.join(", ")}`);
     } else if (message.type === "refused" && message.targetConnectionId === pending.handshake.localConnectionId) {
       const code = errorCodeOfWire(message.wireCode);
+      if (code === "unsupported" && pending.handshake.pattern === "IKpsk1" && pending.phase === "answer") {
+        this.#beginPlain(pending, now);
+        return;
+      }
       // The session that goes first is about to come up on another pipe.
       if (code === "replaced") pending.dial?.awaitOther(now + this.#config.limits.tieWaitMs);
       this.#fail(pending, code === "closed" ? "refused" : code, "");
     }
+  }
+
+  /** The ticket is of no use, such as after a restart of the node: the same again without. */
+  #beginPlain(pending: Pending, now: Instant): void {
+    const { pipe, dial } = pending;
+    this.#discard(pending);
+    // It was for the address and the connection id of the handshake before.
+    pipe.token = pipe.lastMessage = undefined;
+    if (dial !== undefined) this.begin(pipe, dial, now);
   }
 
   /** Takes a protected package of a pipe with a handshake: the proof, or nonsense. Returns whether it was the proof. */
@@ -188,14 +191,10 @@ export class Handshakes {
 
   /** The other side wants our address proved before it computes anything: once, and only before it answered. */
   onRetry(pipe: PipeState, targetConnectionId: number, token: Uint8Array, now: Instant): void {
-    const { pending, lastMessage } = pipe;
+    const { pending } = pipe;
     if (pending?.isInitiator !== true || pending.phase !== "answer" || pipe.token !== undefined) return;
-    if (pending.handshake.localConnectionId !== targetConnectionId || lastMessage === undefined) return;
-    const sent = decodePackage(lastMessage, 0, this.#env.checksum);
-    const first = sent.type === "package" ? decodeClearMessage(sent.message) : undefined;
-    if (first?.type !== "handshake") return;
-    pipe.token = token.slice();
-    pipe.lastMessage = this.#pipes.sendClear(pipe, { ...first, token: pipe.token });
+    if (pending.handshake.localConnectionId !== targetConnectionId) return;
+    if (!this.#pipes.sendWithToken(pipe, token)) return;
     noteSent(pending, now, false);
     this.#resends.start(pipe.id, now);
   }
@@ -336,6 +335,12 @@ export class Handshakes {
       this.#turnAway(pipe, message.sourceConnectionId, pattern === undefined ? "unsupported" : "handshake_failed");
       return;
     }
+    const opened = pattern === "IKpsk1" ? this.#earlyGate.open(message.noise, now) : undefined;
+    if (pattern === "IKpsk1" && opened === undefined) {
+      // The pipe stays: the initiator begins again on it, without a ticket.
+      this.#pipes.refuse(pipe, message.sourceConnectionId, "unsupported");
+      return;
+    }
     const handshake = new Handshake(this.#context, {
       role: "responder",
       pattern,
@@ -343,6 +348,7 @@ export class Handshakes {
       localConnectionId: this.#sessions.reserveConnectionId(),
       remoteKey: undefined,
       initMessage: undefined,
+      opened,
     });
     handshake.remoteConnectionId = message.sourceConnectionId;
     const pending = this.#add(pipe, handshake, undefined, now + this.#config.limits.handshakeTimeoutMs, now);
@@ -367,7 +373,7 @@ export class Handshakes {
     else if (remoteId !== undefined && this.#tie.isLost(pending, remoteId)) this.#refuse(pending, "replaced");
     else if (remoteId !== undefined && !isTieOver && this.#tie.mustDefer(remoteId)) this.#wait(pending, now);
     else if (this.#config.isAcceptManual === true && !this.#isWanted(remoteId)) this.#ask(pending);
-    else this.#admit(pending, now);
+    else this.#admit(pending, now, true);
   }
 
   /** Whether we dial the node ourselves: then nobody needs to be asked. */
@@ -383,10 +389,24 @@ export class Handshakes {
     this.#outcomes.push({ type: "incoming", pending, session: pending.session });
   }
 
-  #admit(pending: Pending, now: Instant): void {
-    if (pending.handshake.isComplete)
+  #admit(pending: Pending, now: Instant, isDirect = false): void {
+    const { handshake } = pending;
+    if (handshake.isComplete) {
       this.#establish(pending, now); // XX: message 3 was the proof.
-    else this.#send(pending, 2, now);
+      return;
+    }
+    const early = isDirect ? this.#earlyGate.admitted(pending, now) : undefined;
+    handshake.takesEarly = early !== undefined;
+    this.#send(pending, 2, now);
+    const { result } = pending;
+    if (early === undefined || result === undefined) return;
+    // Nobody can have sent this before: it needs no proof to be acted on. PROTOCOL §3.14.
+    const session = this.#makeSession(pending, result, now);
+    const earlyStream = takeEarly(session, early);
+    const { pipe } = pending;
+    this.#remove(pending);
+    const made = { result, session, pipe, path: 0, confirmToken: 0, earlyStream, isEarly: true };
+    this.#outcomes.push({ type: "established", pending, ...made });
   }
 
   // The initiator's side.
@@ -437,7 +457,7 @@ export class Handshakes {
   /** Writes the next message; the one that is the last waits for the peer's proof. */
   #send(pending: Pending, step: number, now: Instant): void {
     const { handshake, pipe } = pending;
-    const noise = handshake.write(step);
+    const noise = handshake.write(step, now);
     if (noise === undefined) {
       this.#fail(pending, "handshake_failed", "The key of the other side is of low order");
       return;
@@ -470,8 +490,11 @@ export class Handshakes {
     pending.handshake.destroy();
     const session = this.#makeSession(pending, result, now);
     const confirmToken = session.ping(now);
+    const earlyStream = openEarlyStream(pending, session);
+    this.#book.add(result.remoteId, result.ticket, now);
     this.#remove(pending);
-    this.#outcomes.push({ type: "established", pending, result, session, pipe: pending.pipe, path: 0, confirmToken });
+    const made = { result, session, pipe: pending.pipe, path: 0, confirmToken, earlyStream };
+    this.#outcomes.push({ type: "established", pending, ...made });
   }
 
   /** The peer proved to hold the keys. Who is let in may have changed since they were agreed on. */
@@ -505,26 +528,7 @@ export class Handshakes {
   }
 
   #makeSession(pending: Pending, result: HandshakeResult, now: Instant): Session {
-    const { facts } = pending.pipe;
-    const { trace } = this.#config;
-    const role = pending.isInitiator ? "initiator" : "responder";
-    const { localConnectionId: connectionId } = result.secrets;
-    const traced = (): TracedSession => ({ role, remoteId: pending.remoteId, connectionId, remote: facts.remote });
-    const session = new Session(
-      {
-        role,
-        secrets: result.secrets,
-        config: this.#config.session,
-        remote: result.remote,
-        firstPath: pending.rttMs === undefined ? facts : { ...facts, rttMs: pending.rttMs },
-        scratch: this.#scratch,
-        trace: trace && ((from, at) => trace.start(traced, from, at)),
-      },
-      this.#env,
-      now,
-    );
-    wipe(result);
-    return session;
+    return makeSession(pending, result, { config: this.#config, env: this.#env, scratch: this.#scratch }, now);
   }
 
   #refuse(pending: Pending, code: ErrorCode): void {
@@ -534,7 +538,7 @@ export class Handshakes {
   }
 
   #turnAway(pipe: PipeState, connectionId: number, code: ErrorCode): void {
-    this.#pipes.sendClear(pipe, { type: "refused", targetConnectionId: connectionId, wireCode: ERRORS[code].wire });
+    this.#pipes.refuse(pipe, connectionId, code);
     this.#pipes.drop(pipe.id, "close");
   }
 

@@ -19,7 +19,7 @@ import type { ErrorCode } from "../error.ts";
 import type { Environment, Instant, Machine } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { Endpoint } from "./endpoint.ts";
-import type { DialId, EndpointInput, EndpointOutput, PipeId, SessionId } from "./endpoint_types.ts";
+import type { DialId, EarlyPolicy, EndpointInput, EndpointOutput, PipeId, SessionId } from "./endpoint_types.ts";
 import { NodeSessions } from "./node_sessions.ts";
 import type {
   ClosePeerOptions,
@@ -60,7 +60,13 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
       throw new RangeError(`Cannot create node as "sendBufferBytes" must be at least ${SEND_BUFFER_BYTES_MIN}`);
     }
     this.#now = now;
-    this.#endpoint = new Endpoint(config.endpoint, env, now);
+    const { makeEarlyTickets } = config;
+    const early: EarlyPolicy | undefined = makeEarlyTickets && {
+      makeTickets: (environment) =>
+        makeEarlyTickets(environment, { isWanted: () => this.#sessions.protocols.isEarlyAccepted }),
+      admits: (beginning) => this.#sessions.protocols.admitsEarly(beginning),
+    };
+    this.#endpoint = new Endpoint(early === undefined ? config.endpoint : { ...config.endpoint, early }, env, now);
     const emit = (event: NodeEvent): void => this.#events.push(event);
     this.#sessions = new NodeSessions({ config, env, endpoint: this.#endpoint, emit, buildExtensions }, now);
   }

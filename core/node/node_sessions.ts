@@ -15,13 +15,15 @@ import type { Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { Connects } from "./connects.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { EndpointEvent, SessionId } from "./endpoint_types.ts";
+import type { DialId, EndpointEvent, SessionId } from "./endpoint_types.ts";
 import { RecordWriter } from "./message_record.ts";
 import { NameCache } from "./name_cache.ts";
 import { Internals } from "./node_internals.ts";
 import type {
   CircuitsExtension,
   ClosePeerOptions,
+  EarlyOpened,
+  EarlyOpening,
   ExtensionBuilder,
   ExtensionEvent,
   NodeConfig,
@@ -31,6 +33,7 @@ import type {
 import type { PeerContext } from "./peer.ts";
 import { Peer } from "./peer.ts";
 import { ProtocolTable } from "./protocol_table.ts";
+import { streamCodeOf } from "./stream_code.ts";
 import { TimerHeap } from "./timer_heap.ts";
 
 /** Circuits have this long to bring the last words of sessions to the other end, when a node closes. */
@@ -85,6 +88,7 @@ export class NodeSessions {
       circuits: () => this.circuits,
       sessionOf: (id) => this.#usableSessionOf(id),
       show: (session) => this.#peers.get(session)?.show(),
+      adoptEarly: (session, dial, early) => this.#adoptEarly(session, dial, early),
       emit,
     });
     const { protocols, connects } = this;
@@ -228,6 +232,11 @@ export class NodeSessions {
       case "connected": {
         const peer = this.#peers.get(event.session);
         if (!this.#offer(event, now) && !this.connects.onConnected(event.dial, event.session, now)) peer?.show();
+        const unclaimed = this.#endpoint.earlyOf(event.session);
+        if (unclaimed?.takeFor(event.dial) === true) {
+          this.#endpoint.reset(event.session, unclaimed.stream, streamCodeOf("aborted"), now);
+          this.#endpoint.stop(event.session, unclaimed.stream, streamCodeOf("aborted"), now);
+        }
         if (peer !== undefined) this.#satisfy(peer, now);
         return;
       }
@@ -244,6 +253,14 @@ export class NodeSessions {
   #satisfy(peer: Peer, now: Instant): void {
     const { remoteId, session } = peer.facts;
     if (remoteId !== undefined) this.connects.onSession(remoteId, session, now);
+  }
+
+  #adoptEarly(session: SessionId, dial: DialId, { open }: EarlyOpening): EarlyOpened | undefined {
+    const early = this.#endpoint.earlyOf(session);
+    const peer = this.#peers.get(session);
+    if (peer?.isOpen !== true || early?.takeFor(dial) !== true) return undefined;
+    peer.adoptStream(early.stream, open);
+    return { stream: early.stream, isTaken: early.isTaken };
   }
 
   #usableSessionOf(id: NodeId): SessionId | undefined {

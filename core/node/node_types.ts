@@ -12,6 +12,7 @@ import type { PathId, ReadResult, SessionClosed, StreamId } from "../connection/
 import type { NodeId } from "../crypto/identity.ts";
 import type { ErrorCode } from "../error.ts";
 import type { Bytes, Environment, Instant } from "../machine.ts";
+import type { EarlyTickets, EarlyTicketsOptions } from "./early_tickets.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type {
   DialId,
@@ -70,6 +71,8 @@ export interface NodeConfig {
   readonly admission?: Uint8Array;
   /** A line shown to others at relays: at most 128 bytes of UTF-8. */
   readonly about: string;
+  /** Makes what hands out tickets for early data; without it none is taken. A node that is never dialled needs none. */
+  readonly makeEarlyTickets?: ((env: Environment, options: EarlyTicketsOptions) => EarlyTickets) | undefined;
 }
 
 /** A relay as it is addressed. */
@@ -96,12 +99,31 @@ export interface ConnectCommandOptions {
   /** Shown to the peer before it accepts; at most 200 bytes. */
   readonly initMessage?: Uint8Array;
   readonly timeoutMs?: number;
+  /** A stream that is opened with the handshake, where that is possible: `connected` tells. */
+  readonly early?: EarlyOpening;
+}
+
+/** A stream and its first bytes. */
+export interface EarlyOpening {
+  readonly open: OpenStreamOptions;
+  readonly bytes: Uint8Array;
+  /** Whether nothing follows. */
+  readonly isFinal: boolean;
+}
+
+/** A stream that was opened with the handshake. */
+export interface EarlyOpened {
+  readonly stream: StreamId;
+  /** Whether the peer took the first bytes before it had a proof. */
+  readonly isTaken: boolean;
 }
 
 /** How a protocol is served. */
 export interface ServeOptions {
   /** Streams of one peer open at once; more are refused with `limit`. */
   readonly streamsPerPeerMax: number;
+  /** Whether streams are taken that came with the first message of a handshake: as `acceptEarly` of the API. `false`. */
+  readonly isEarlyAccepted?: boolean;
 }
 
 /** A protocol as an opener offers it. */
@@ -163,6 +185,8 @@ export type NodeStreamEvent =
       readonly protocol: string;
       readonly metadata: Bytes;
       readonly isUnidirectional: boolean;
+      /** Whether its first bytes came before the peer proved to be there now: somebody may have held them back. */
+      readonly isEarly?: boolean;
     }
   /** The peer took a bidirectional stream; its version is certain. A unidirectional stream has no such event. */
   | {
@@ -219,7 +243,13 @@ export type NodeEvent =
     }
   | { readonly type: "peerSuspended" | "peerResumed"; readonly session: SessionId }
   | { readonly type: "peerClosed"; readonly session: SessionId; readonly closed: SessionClosed }
-  | { readonly type: "connected"; readonly dial: DialId; readonly session: SessionId }
+  | {
+      readonly type: "connected";
+      readonly dial: DialId;
+      readonly session: SessionId;
+      /** The stream of `early`, written in full; without it the caller opens one. */
+      readonly early?: EarlyOpened | undefined;
+    }
   | { readonly type: "connectFailed"; readonly dial: DialId; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: "pathUp"; readonly session: SessionId; readonly path: PathId }
   | { readonly type: "pathDown"; readonly session: SessionId; readonly path: PathId; readonly code: ErrorCode }

@@ -143,6 +143,11 @@ export class Peer implements RecordStreams {
     return this.#streams.open(options, isExtension, now);
   }
 
+  /** A stream that is open already, its header sent, is the application's from here on. */
+  adoptStream(stream: StreamId, options: OpenStreamOptions): void {
+    this.#streams.adopt(stream, options);
+  }
+
   read(stream: StreamId): ReadResult {
     const result = this.#streams.read(stream);
     if (this.#ended !== undefined) this.#endWhenTaken(this.#ended.closed);

@@ -9,12 +9,14 @@
 
 import type { EventQueue } from "../connection/event_queue.ts";
 import type { PathFacts, PathId, PathKind } from "../connection/session_types.ts";
+import type { ErrorCode } from "../error.ts";
+import { ERRORS } from "../error.ts";
 import type { Bytes, Environment, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PackageDecoder } from "../wire/decoder.ts";
-import { encodeClearPackage } from "../wire/package.ts";
+import { decodePackage, encodeClearPackage } from "../wire/package.ts";
 import type { ClearMessage } from "./clear_messages.ts";
-import { encodeClearMessage } from "./clear_messages.ts";
+import { decodeClearMessage, encodeClearMessage } from "./clear_messages.ts";
 import type { EndpointLimits, EndpointOutput, PipeId } from "./endpoint_types.ts";
 import type { Flow, FlowTable } from "./flow_table.ts";
 import type { Host } from "./host_table.ts";
@@ -181,6 +183,22 @@ export class PipeTable {
     const bytes = encodeClearPackage(encodeClearMessage(message), this.#env.checksum);
     this.send(pipe, bytes);
     return bytes;
+  }
+
+  /** Turns a handshake away; the pipe stays. */
+  refuse(pipe: PipeState, targetConnectionId: number, code: ErrorCode): void {
+    this.sendClear(pipe, { type: "refused", targetConnectionId, wireCode: ERRORS[code].wire });
+  }
+
+  /** Sends our last message once more with the token that was asked for; `false` when it was no first message. */
+  sendWithToken(pipe: PipeState, token: Uint8Array): boolean {
+    if (pipe.lastMessage === undefined) return false;
+    const sent = decodePackage(pipe.lastMessage, 0, this.#env.checksum);
+    const first = sent.type === "package" ? decodeClearMessage(sent.message) : undefined;
+    if (first?.type !== "handshake") return false;
+    pipe.token = token.slice();
+    pipe.lastMessage = this.sendClear(pipe, { ...first, token: pipe.token });
+    return true;
   }
 
   /** Sends a package that no session is asked for any more. */

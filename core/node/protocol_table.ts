@@ -7,8 +7,10 @@
  * @module
  */
 
+import { ProtocolError } from "../error.ts";
 import type { ServeOptions } from "./node_types.ts";
 import { checkProtocol } from "./protocol_name.ts";
+import { decodeStreamHeader } from "./stream_header.ts";
 
 /** Versions of one protocol that may be served: any number that a program could mean. */
 const SERVED_VERSIONS_MAX = 1024;
@@ -18,6 +20,8 @@ export interface ServedProtocol {
   readonly name: string;
   readonly versions: ReadonlySet<number>;
   readonly streamsPerPeerMax: number;
+  /** Whether a stream may be acted on that came before any proof. PROTOCOL §3.14. */
+  readonly isEarlyAccepted: boolean;
 }
 
 /** What a stream's offer comes to. */
@@ -43,6 +47,23 @@ export class ProtocolTable {
   /** Stops serving a protocol; streams that are open go on. */
   unserve(name: string): void {
     this.#served.delete(name);
+  }
+
+  /** Whether some protocol takes early data. */
+  get isEarlyAccepted(): boolean {
+    for (const { isEarlyAccepted } of this.#served.values()) if (isEarlyAccepted) return true;
+    return false;
+  }
+
+  /** Whether a stream that begins so is of a protocol that takes early data; its header must be complete. */
+  admitsEarly(beginning: Uint8Array): boolean {
+    try {
+      const header = decodeStreamHeader(beginning)?.value;
+      return header !== undefined && this.choose(header.name, header.versions)?.served.isEarlyAccepted === true;
+    } catch (error) {
+      if (error instanceof ProtocolError) return false;
+      throw error;
+    }
   }
 
   /**
@@ -71,7 +92,7 @@ function served(name: string, versions: readonly number[], options: ServeOptions
   if (!(streamsPerPeerMax >= 0)) {
     throw new RangeError(`Cannot serve protocol as "streamsPerPeerMax" must be at least 0: it is ${streamsPerPeerMax}`);
   }
-  return { name, versions: new Set(versions), streamsPerPeerMax };
+  return { name, versions: new Set(versions), streamsPerPeerMax, isEarlyAccepted: options.isEarlyAccepted ?? false };
 }
 
 function chooseIn(

@@ -8,8 +8,9 @@ import type { Session } from "../connection/session.ts";
 import type { PathId } from "../connection/session_types.ts";
 import type { NodeId } from "../crypto/identity.ts";
 import type { Bytes, Instant } from "../machine.ts";
+import { EarlyStream } from "./early_stream.ts";
 import type { PipeId, SessionId } from "./endpoint_types.ts";
-import type { HandshakeOutcome } from "./handshakes.ts";
+import type { HandshakeOutcome } from "./handshake_outcome.ts";
 import { Resume } from "./resumer.ts";
 
 /** A session and its surroundings. */
@@ -35,6 +36,8 @@ export interface SessionEntry {
   readonly resume: Resume;
   /** Direct paths to hold, where that is more than the endpoint's own number. */
   pathsWanted: number;
+  /** The stream that began with early data, if one did. */
+  readonly early: EarlyStream | undefined;
 }
 
 /** The entry of a session that a handshake came to. */
@@ -43,7 +46,7 @@ export function sessionEntryOf(
   id: SessionId,
   now: Instant,
 ): SessionEntry {
-  const { pending, result, session, confirmToken } = established;
+  const { pending, result, session, confirmToken, earlyStream, isEarly = false } = established;
   const { dial, handshake } = pending;
   const address = dial?.pipes.get(pending.pipe.id);
   // A pipe that the owner brought has no address that could be dialled again.
@@ -59,10 +62,11 @@ export function sessionEntryOf(
     remoteConnectionId: handshake.remoteConnectionId,
     resetToken: result.resetToken,
     instance: result.instance,
-    isConfirmed: confirmToken === 0,
+    isConfirmed: confirmToken === 0 && !isEarly,
     confirmToken,
     pipes: new Map(),
     resume: new Resume(isDialable ? [address, ...dial.addresses] : []),
     pathsWanted: 1,
+    early: earlyStream === undefined ? undefined : new EarlyStream(earlyStream, pending),
   };
 }

@@ -100,6 +100,12 @@ export class StreamNegotiation {
     return stream;
   }
 
+  /** As `open`, of a bidirectional stream whose header was sent with the handshake. */
+  adopt(stream: StreamId, { protocol, priority = 0 }: OpenStreamOptions): void {
+    this.#host.endpoint.setPriority(this.#host.session, stream, priority);
+    this.#held.awaitStatus(stream, protocol);
+  }
+
   read(stream: StreamId): ReadResult {
     const held = this.#held.get(stream);
     if (held === undefined) return this.#readStream(stream);
@@ -228,6 +234,7 @@ export class StreamNegotiation {
       endpoint.write(session, stream, encodeStreamStatus({ type: "accepted", version: choice.version }), now);
     }
     this.#count(stream, header.name);
+    const early = endpoint.earlyOf(session);
     const opened: NodeStreamEvent = {
       type: "streamOpened",
       session,
@@ -235,6 +242,7 @@ export class StreamNegotiation {
       protocol: protocolText(header.name, choice.version),
       metadata: header.metadata,
       isUnidirectional: isUnidirectional(stream),
+      ...(early?.isOwn === false && early.stream === stream ? { isEarly: true } : {}),
     };
     if (isClaimed) this.#ofExtensions(stream);
     if (!isClaimed) {

@@ -33,6 +33,8 @@ export interface StrikeRegisterOptions {
   readonly entriesMax?: number;
   /** How far the time of a message may be off, to either side; 10 s unless told otherwise. */
   readonly freshnessMs?: number;
+  /** Whether nothing can have been admitted before: the keys of all tickets are younger than this register. */
+  readonly isComplete?: boolean;
 }
 
 /** Remembers which tickets were used. */
@@ -55,7 +57,7 @@ export class StrikeRegister {
 
   /** @throws {RangeError} If a limit is not a positive number. */
   constructor(options: StrikeRegisterOptions, now: Instant) {
-    const { entriesMax = ENTRIES_MAX, freshnessMs = FRESHNESS_MS } = options;
+    const { entriesMax = ENTRIES_MAX, freshnessMs = FRESHNESS_MS, isComplete = false } = options;
     if (!(Number.isInteger(entriesMax) && entriesMax > 0 && entriesMax <= 2 ** 24)) {
       throw new RangeError(`Cannot remember ${entriesMax} tickets`);
     }
@@ -65,7 +67,7 @@ export class StrikeRegister {
     this.#entriesMax = entriesMax;
     this.#freshnessMs = freshnessMs;
     this.#windowMs = 2 * freshnessMs;
-    this.#openAt = now + this.#windowMs;
+    this.#openAt = isComplete ? Number.NEGATIVE_INFINITY : now + this.#windowMs;
     this.#ids = new Uint32Array(entriesMax * ID_WORDS);
     this.#cameAt = new Float64Array(entriesMax);
     this.#next = new Int32Array(entriesMax);

@@ -9,6 +9,7 @@ import type { SessionConfig, SessionEvent } from "../../core/connection/session_
 import { identityFromSeed } from "../../core/crypto/identity.ts";
 import { nobleProvider } from "../../core/crypto/noble_provider.ts";
 import type { Environment } from "../../core/machine.ts";
+import { EarlyTickets } from "../../core/node/early_tickets.ts";
 import { Endpoint } from "../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import type { EndpointEvent, EndpointLimits, SessionTracing } from "../../core/node/endpoint_types.ts";
@@ -60,6 +61,8 @@ export function datagramPair(
     readonly session?: Partial<SessionConfig>;
     readonly limits?: Partial<EndpointLimits>;
     /** Of one end's sessions. */
+    /** Whether the server takes early data. */
+    readonly takesEarly?: boolean;
     readonly trace?: { readonly client?: SessionTracing; readonly server?: SessionTracing };
   } = {},
 ): DatagramPair {
@@ -72,6 +75,10 @@ export function datagramPair(
         session: { ...DEFAULT_SESSION_CONFIG, ...options.session },
         limits: { ...DEFAULT_ENDPOINT_LIMITS, ...options.limits },
         trace: options.trace?.[name],
+        early:
+          options.takesEarly === true && name === "server"
+            ? { makeTickets: (env) => new EarlyTickets(env), admits: () => true }
+            : undefined,
       },
       environmentOf(network.random.next()),
       network.now,

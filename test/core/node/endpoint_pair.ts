@@ -10,6 +10,8 @@ import type { PathKind, SessionConfig, SessionEvent } from "../../../core/connec
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
+import type { Environment } from "../../../core/machine.ts";
+import { EarlyTickets } from "../../../core/node/early_tickets.ts";
 import { Endpoint } from "../../../core/node/endpoint.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../../core/node/endpoint_defaults.ts";
 import type {
@@ -59,6 +61,8 @@ export interface PairOptions {
   readonly session?: Partial<SessionConfig>;
   readonly limits?: Partial<EndpointLimits>;
   readonly isAcceptManual?: boolean;
+  /** Whether a stream that begins so may come early; nobody is given tickets without. */
+  readonly admitsEarly?: (beginning: Uint8Array) => boolean;
 }
 
 const STEPS_MAX = 100_000;
@@ -94,7 +98,10 @@ export class EndpointPair {
   }
 
   newEndpoint(identity: Identity): Endpoint {
+    const { admitsEarly: admits } = this.#options;
+    const early = admits && { makeTickets: (env: Environment) => new EarlyTickets(env), admits };
     const config = {
+      early,
       identity,
       session: { ...DEFAULT_SESSION_CONFIG, ...this.#options.session },
       limits: { ...DEFAULT_ENDPOINT_LIMITS, ...this.#options.limits },

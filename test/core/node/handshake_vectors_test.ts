@@ -14,9 +14,9 @@ import { deriveKey } from "../../../core/crypto/hkdf.ts";
 import type { Identity } from "../../../core/crypto/identity.ts";
 import { dhPublicKeyOfId, identityFromSeed } from "../../../core/crypto/identity.ts";
 import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
-import type { ClearMessage } from "../../../core/node/clear_messages.ts";
+import type { ClearMessage, PatternName } from "../../../core/node/clear_messages.ts";
 import { decodeClearMessage, encodeClearMessage } from "../../../core/node/clear_messages.ts";
-import type { HandshakeContext, PatternName } from "../../../core/node/handshake.ts";
+import type { HandshakeContext } from "../../../core/node/handshake.ts";
 import { Handshake, resetTokenOf } from "../../../core/node/handshake.ts";
 import { decodeHandshakePayload, encodeHandshakePayload } from "../../../core/node/handshake_payload.ts";
 import vectors from "../../vectors/handshake.json" with { type: "json" };
@@ -44,6 +44,7 @@ function partyOf(seed: string, ephemeral: string, instance: string): Party {
     instance: fromHex(instance),
     dhKeys: new DhKeys(),
     resetKey,
+    tickets: undefined,
     env: { ...env, random: (out: Uint8Array) => out.set(fromHex(ephemeral)) },
   };
   return { identity, context };
@@ -86,6 +87,8 @@ test("vectors: payloads", () => {
 
 for (const vector of vectors.handshakes) {
   test(`vectors: handshake ${vector.pattern} over ${vector.kind}`, () => {
+    const { early } = vector;
+    const ticket = fromHex(early?.ticket ?? "");
     const [left, right] = vectors.identities as [(typeof vectors.identities)[0], (typeof vectors.identities)[0]];
     const initiator = partyOf(left.seed, vector.initiatorEphemeral, vector.initiatorInstance);
     const responder = partyOf(right.seed, vector.responderEphemeral, vector.responderInstance);
@@ -98,6 +101,11 @@ for (const vector of vectors.handshakes) {
       localConnectionId: vector.initiatorConnectionId,
       remoteKey: pattern === "XX" ? undefined : responder.identity.publicKey,
       initMessage: fromHex(vector.initMessage),
+      early: early && {
+        ticket: { ticket, secret: fromHex(early.secret), receivedAt: 5_000, expiresAt: 100_000 },
+        bytes: fromHex(early.bytes),
+        isFinal: early.isFinal,
+      },
     });
     const second = new Handshake(responder.context, {
       role: "responder",
@@ -106,18 +114,23 @@ for (const vector of vectors.handshakes) {
       localConnectionId: vector.responderConnectionId,
       remoteKey: undefined,
       initMessage: undefined,
+      opened: early && { ticket, issuedAt: 0, secretFor: () => fromHex(early.secret) },
     });
+    second.takesEarly = early?.isTaken ?? false;
     first.remoteConnectionId = vector.responderConnectionId;
     second.remoteConnectionId = vector.initiatorConnectionId;
     const messages: string[] = [];
     for (let step = 1; !first.isComplete || !second.isComplete; step++) {
       const [writer, reader] = step % 2 === 1 ? [first, second] : [second, first];
-      const message = writer.write(step) as Uint8Array;
+      const message = writer.write(step, 5_000 + (early?.ageMs ?? 0)) as Uint8Array;
       messages.push(toHex(message));
       assert.ok(reader.read(step, message));
     }
     assert.deepEqual(messages, vector.noiseMessages);
     const [one, two] = [first.result(), second.result()];
+    assert.equal(first.isEarlyTaken, early?.isTaken ?? false);
+    const expected = early && { ageMs: early.ageMs, bytes: fromHex(early.bytes), isFinal: early.isFinal };
+    assert.deepEqual(second.remoteEarly, expected);
     assert.equal(one.secrets.cipher, vector.cipher);
     assert.equal(two.secrets.cipher, vector.cipher);
     assert.equal(toHex(one.secrets.sendKey), vector.initiatorKey);

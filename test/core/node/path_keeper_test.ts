@@ -55,6 +55,7 @@ class Keeping {
       pipes: new Map(),
       resume: new Resume(addresses),
       pathsWanted: 1,
+      early: undefined,
     };
   }
 
