@@ -182,6 +182,8 @@ export class Clients {
       const { code, retryAfterMs } = outcome;
       this.tell(peer, { type: "refused", wireCode: ERRORS[code].wire, retryAfterMs }, now);
       this.#noteRefusal(id, remote, code, now);
+      // The client takes itself for refused: what it had by an earlier record would be nobody's.
+      this.unregister(peer, code, now);
       return;
     }
     this.#hasRegistryChanged = true;

@@ -162,6 +162,21 @@ test("a node that is given another admission goes on with it, and one that was r
   );
 });
 
+test("an admission that is refused ends the registration that another one gave", () => {
+  const world = new RelayWorld();
+  const relay = world.addRelay("relay", { admission: POLICY });
+  const [a, b] = [world.add("a", { admission: issue() }), world.add("b", { admission: issue({ id: "t-2" }) })];
+  world.settle(a, b);
+  world.join(a, b);
+  a.node.setAdmission(issue({ holder: b.identity.id }), world.now);
+  world.run(300);
+  assert.equal(stateOf(a), "refused token_refused");
+  assert.deepEqual([relay.relay.stats().clients, relay.relay.stats().circuits], [1, 0]);
+  a.node.setAdmission(issue(), world.now);
+  world.run(300);
+  assert.equal(stateOf(a), "registered");
+});
+
 test("the time that a relay is told again is the one by which it checks", () => {
   const world = new RelayWorld();
   const relay = world.addRelay("relay", { admission: POLICY });
