@@ -9,8 +9,8 @@ import { identityFromSeed } from "../../core/crypto/identity.ts";
 import { ViaductError } from "../../core/error.ts";
 import type { Environment } from "../../core/machine.ts";
 import { NodeMachine } from "../../core/node/node.ts";
-import { relayExtensions } from "../../core/node/relay_extensions.ts";
 import type { NodeConfig } from "../../core/node/node_types.ts";
+import { relayExtensions } from "../../core/node/relay_extensions.ts";
 import { loadChecksum } from "../checksum.ts";
 import type { ListenOptions, Runtime } from "../runtime.ts";
 import { NodeHandle } from "./node.ts";
@@ -34,13 +34,13 @@ export async function createNodeOn(
   return handle;
 }
 
-/** What machines need of a runtime. */
-export async function environmentOf(runtime: Runtime): Promise<Environment> {
 /** A node that can be dialled takes early data for the protocols that ask for it. */
 export function withEarlyTickets(config: NodeConfig, runtime: Runtime): NodeConfig {
   return { ...config, makeEarlyTickets: runtime.makeEarlyTickets?.bind(runtime) };
 }
 
+/** What machines need of a runtime. */
+export async function environmentOf(runtime: Runtime): Promise<Environment> {
   return {
     random: (out) => runtime.random(out),
     // Jitter is no secret, but a secure source is what every runtime has in common.

@@ -316,8 +316,6 @@ export interface Node extends AsyncDisposable {
    */
   connect(target: Target, options?: ConnectOptions): Promise<Peer>;
   /**
-   * Serves a protocol such as `chat/1`; several versions may be served by one handler. Disposing stops it.
-  /**
    * Connects where need be and opens a stream with its first bytes. A node that was reached before has given a ticket:
    * then they go with the very first message, and an answer may be here after one round trip (0-RTT). That is done
    * towards protocols that say `acceptEarly`, over direct connections, for about 200 bytes over UDP and 1,700 over TCP
@@ -328,6 +326,8 @@ export interface Node extends AsyncDisposable {
    * @throws {RangeError} If `data` has more than 65,536 bytes: write the rest to the stream.
    */
   openStream(target: Target, protocol: string | readonly string[], options?: OpenStreamOptions): Promise<Stream>;
+  /**
+   * Serves a protocol such as `chat/1`; several versions may be served by one handler. Disposing stops it.
    *
    * @throws {TypeError} If the name is malformed or handled already.
    */
@@ -370,22 +370,23 @@ export interface ConnectOptions extends WaitOptions {
   readonly via?: "auto" | "direct" | "relay";
 }
 
-/** Options of `Node.handle`. */
-export interface HandleOptions {
 /** Options of `Node.openStream`. */
 export interface OpenStreamOptions extends ConnectOptions, OpenOptions {
   /** The first bytes of the stream. None. */
   readonly data?: Uint8Array;
 }
 
-  /** Streams of one peer at once; more are refused with `limit`. 256. */
-  readonly streamsPerPeerMax?: number;
+/** Options of `Node.handle`. */
+export interface HandleOptions {
   /**
    * Takes streams that came with the first message of a connection, before its sender proved to be there now
-   * (`Stream.isEarly`): an attacker may have held such a message back for up to 10 s, though it counts once at most. For
-   * handlers that do nothing which must not happen late. With `accept` of `NodeOptions` none are taken. `false`.
+   * (`Stream.isEarly`). An attacker may have held such a message back for up to 10 s; and a sender that had no answer
+   * sends the same again in another one. For handlers that do nothing which must not happen late or twice. With
+   * `accept` of `NodeOptions` none are taken. `false`.
    */
   readonly acceptEarly?: boolean;
+  /** Streams of one peer at once; more are refused with `limit`. 256. */
+  readonly streamsPerPeerMax?: number;
 }
 
 /** Options of `send` and `broadcast`. */
@@ -481,6 +482,8 @@ export interface StreamBase {
   readonly protocol: string;
   /** What the opener sent along. */
   readonly metadata: Uint8Array;
+  /** Whether the first bytes went with the first message of the connection and were taken so (0-RTT). */
+  readonly isEarly: boolean;
   /** Whose stream it is. */
   readonly peer: Peer;
   /** Resolves when both directions ended well; rejects when the stream was reset or its session ended first. */
@@ -501,8 +504,6 @@ export interface SendStream extends StreamBase {
   finish(): Promise<void>;
   /** Gives the sending half up: what is not delivered is dropped. The code is 0 to 2^32-1; 0. */
   reset(applicationCode?: number): void;
-  /** Whether the first bytes went with the first message of the connection and were taken so (0-RTT). */
-  readonly isEarly: boolean;
   /** Changes its `sendOrder`. */
   setSendOrder(sendOrder: number): void;
 }

@@ -250,11 +250,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (this.#state !== "open") return undefined;
     return this.#streams.open(options.isUnidirectional ?? false, options.priority ?? 0);
   }
+
   /** The streams, for what early data does to them before the first package. PROTOCOL §3.14. */
   get earlyStreams(): StreamTable {
     return this.#streams;
   }
-
 
   /** Copies a prefix of `bytes` and returns its length; less than given means `writable` follows. */
   write(stream: StreamId, bytes: Uint8Array): number {

@@ -27,8 +27,8 @@ import { CLEAR_VERSION, PROTECTED_VERSION } from "../wire/package.ts";
 import { decodeClearMessage } from "./clear_messages.ts";
 import { DatagramDemux } from "./datagram_demux.ts";
 import { Dialler } from "./dialler.ts";
-import type {
 import type { EarlyStream } from "./early_stream.ts";
+import type {
   DialId,
   DialOptions,
   DialTarget,
@@ -84,8 +84,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
       // From the identity, so that a restarted node can still tell that it forgot. RFC 9000 §10.3.2.
       resetKey: deriveKey(env.crypto, config.identity.seed, "stateless reset"),
       dhKeys: new DhKeys(),
-      env,
       tickets: config.early?.makeTickets(env),
+      env,
     };
     this.#resets = new StatelessReset(context, config.limits.resetsPerSecondMax);
     this.#flows = new FlowTable(this.#outputs);
@@ -375,11 +375,11 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     return this.#sessions.get(session)?.remoteId;
   }
 
-  isInitiatorOf(session: SessionId): boolean {
   earlyOf(session: SessionId): EarlyStream | undefined {
     return this.#sessions.get(session)?.early;
   }
 
+  isInitiatorOf(session: SessionId): boolean {
     return this.#sessions.get(session)?.isInitiator ?? false;
   }
 

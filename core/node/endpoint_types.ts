@@ -65,7 +65,7 @@ export interface EndpointConfig {
   readonly trace?: SessionTracing | undefined;
 }
 
-/** Decides about early data. PROTOCOL §3.14. What makes tickets is handed in: a node that is never dialled has no use for it. */
+/** Decides about early data. PROTOCOL §3.14. What makes tickets is handed in: who is never dialled needs none. */
 export interface EarlyPolicy {
   /** Makes what hands tickets out. */
   makeTickets(env: Environment): EarlyTickets;

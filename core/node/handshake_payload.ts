@@ -55,7 +55,6 @@ export interface HandshakePayload {
   readonly resetToken: Uint8Array | undefined;
   readonly instance: Uint8Array | undefined;
   readonly initMessage: Uint8Array | undefined;
-}
   /** What the initiator of IKpsk1 sends before it has an answer. */
   readonly early?: EarlyData | undefined;
   /** For the next connection, from the responder. */
@@ -71,6 +70,7 @@ export interface EarlyData {
   readonly bytes: Bytes;
   /** Whether the stream ends behind it. */
   readonly isFinal: boolean;
+}
 
 /** Encodes a payload. */
 export function encodeHandshakePayload(payload: HandshakePayload): Bytes {
@@ -89,12 +89,12 @@ export function encodeHandshakePayload(payload: HandshakePayload): Bytes {
   if (payload.resetToken !== undefined) writeBytes(writer, FIELD_RESET_TOKEN, payload.resetToken);
   if (payload.instance !== undefined) writeBytes(writer, FIELD_INSTANCE, payload.instance);
   if (payload.initMessage !== undefined) writeBytes(writer, FIELD_INIT_MESSAGE, payload.initMessage);
-  return writer.finish();
-}
   const { early, ticket, isEarlyTaken = false } = payload;
   if (early !== undefined) writeBytes(writer, FIELD_EARLY, encodeEarly(early));
   if (ticket !== undefined) writeBytes(writer, FIELD_TICKET, encodeTicket(ticket));
   if (isEarlyTaken) writeNumber(writer, FIELD_EARLY_TAKEN, 1);
+  return writer.finish();
+}
 
 /** Decodes a payload, or returns `undefined` when it is malformed. Missing numbers are 0, then bounded. */
 export function decodeHandshakePayload(bytes: Uint8Array): HandshakePayload | undefined {
@@ -146,15 +146,12 @@ function readPayload(reader: Reader): HandshakePayload | undefined {
     resetToken,
     instance,
     initMessage,
-  };
-}
-
     early: readEarly(fields.get(FIELD_EARLY)),
     ticket: readTicket(fields.get(FIELD_TICKET)),
     isEarlyTaken: number(FIELD_EARLY_TAKEN) === 1,
-function writeBytes(writer: Writer, type: number, value: Uint8Array): void {
-  writer.varint(type);
-  writer.varint(value.length);
+  };
+}
+
 function encodeEarly(early: EarlyData): Bytes {
   const writer = new Writer();
   writer.varint(Math.floor(early.ageMs));
@@ -187,6 +184,9 @@ function readTicket(value: Uint8Array | undefined): GivenTicket | undefined {
   return { lifetimeMs, ticket, secret };
 }
 
+function writeBytes(writer: Writer, type: number, value: Uint8Array): void {
+  writer.varint(type);
+  writer.varint(value.length);
   writer.bytes(value);
 }
 

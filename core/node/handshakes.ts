@@ -301,7 +301,6 @@ export class Handshakes {
     return true;
   }
 
-  /** Forgets the agreements that have no pipe. */
   close(): void {
     for (const pending of this.#agreements.detached()) this.#discard(pending);
   }

@@ -122,7 +122,7 @@ export interface EarlyOpened {
 export interface ServeOptions {
   /** Streams of one peer open at once; more are refused with `limit`. */
   readonly streamsPerPeerMax: number;
-  /** Whether streams are taken that came with the first message of a handshake: as `acceptEarly` of the API. `false`. */
+  /** Whether streams are taken that came with the first message of a handshake, as `acceptEarly` of the API. */
   readonly isEarlyAccepted?: boolean;
 }
 
