@@ -75,13 +75,14 @@ export function admissionOf(argument: string): string {
   return argument.startsWith(ADMISSION_HEADER) ? argument : readText(argument, SECRET_BYTES_MAX).trim();
 }
 
-/** The list in a file; an empty one where there is none. */
-export function loadRevocations(path: string): RevocationList {
+/** The list in a file; an empty one where there is none, unless there must be one. */
+export function loadRevocations(path: string, options: { readonly mustExist?: boolean } = {}): RevocationList {
   let text: string;
   try {
     text = readText(path, LIST_BYTES_MAX);
   } catch (error) {
-    if (error instanceof ViaductError && error.code === "file_missing") return readRevocationList("");
+    const isMissing = error instanceof ViaductError && error.code === "file_missing";
+    if (isMissing && options.mustExist !== true) return readRevocationList("");
     throw error;
   }
   return readRevocationList(text);

@@ -56,10 +56,13 @@ Names live between runs: who was here finds the same name after a restart, and n
     const store = settings.key === join(configDirectory(), "key") ? join(configDirectory(), "relay-key") : settings.key;
     const state = stateFileOf(flags.state, store);
     const policy = textOf(flags, "policy");
-    const revoked = textOf(flags, "revoked") ?? (policy === undefined ? undefined : `${policy}.revoked`);
+    const named = textOf(flags, "revoked");
+    const revoked = named ?? (policy === undefined ? undefined : `${policy}.revoked`);
     const relay = await createRelay({
       ...(policy === undefined ? {} : { policy: readPolicy(policy) }),
-      ...(revoked === undefined ? {} : { revocations: loadRevocations(revoked).encode() }),
+      ...(revoked === undefined
+        ? {}
+        : { revocations: loadRevocations(revoked, { mustExist: named !== undefined }).encode() }),
       listen,
       allowedHosts: (flags.host as string[] | undefined) ?? [],
       allowedOrigins: (flags.origin as string[] | undefined) ?? [],
@@ -153,8 +156,11 @@ async function startManagement(
   const where = textOf(flags, "manage");
   if (where === undefined) return undefined;
   try {
-    if (textOf(flags, "policy") === undefined) throw new UsageError("--manage needs a --policy that has the key");
+    const policy = textOf(flags, "policy");
+    if (policy === undefined) throw new UsageError("--manage needs a --policy that has the key");
     const key = loadOperatorKey(textOf(flags, "operator-key") ?? join(configDirectory(), "operator-key"));
+    const isKnown = readPolicy(policy).rules.some((rule) => rule.type === "token" && rule.keys?.includes(key.public));
+    if (!isKnown) terminal.note(`The policy has no rule for ${key.public}: what is handed out will be refused`);
     const secret = loadOrCreateSecret(textOf(flags, "manage-secret") ?? join(configDirectory(), "manage-secret"));
     const isHere = /^(127\.|localhost:|\[::1\])/.test(where);
     if (!isHere) terminal.note("The management interface has no TLS: let only a proxy on a network of yours reach it");

@@ -13,22 +13,18 @@ import { parseArgs } from "node:util";
 import { verifyAdmission } from "../../adapters/admission/mod.ts";
 import type { Node, RelayStatus } from "../../adapters/node/mod.ts";
 import { createNode } from "../../adapters/node/mod.ts";
+import type { CommandContext } from "../../cli/command.ts";
+import { relayCommand } from "../../cli/commands/relay.ts";
 import { tokenCommand } from "../../cli/commands/token.ts";
 import type { Flags } from "../../cli/settings.ts";
 import type { Terminal } from "../../cli/terminal.ts";
 import { Folder, Program } from "./program.ts";
 
-/** Runs the command in this process and returns the facts that it shows. */
-async function token(args: readonly string[]): Promise<Record<string, unknown>> {
-  const results: Record<string, unknown>[] = [];
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    options: { ...tokenCommand.options, key: { type: "string" }, name: { type: "string" } },
-    allowPositionals: true,
-  });
-  await tokenCommand.run({
+/** What a command in this process is run with; what it shows goes into `results`. */
+function contextOf(positionals: readonly string[], flags: Flags, results: Record<string, unknown>[]): CommandContext {
+  return {
     positionals,
-    flags: values as Flags,
+    flags,
     settings: {
       relays: [],
       listen: [],
@@ -44,7 +40,18 @@ async function token(args: readonly string[]): Promise<Record<string, unknown>> 
       note: () => undefined,
     } as unknown as Terminal,
     signal: new AbortController().signal,
+  };
+}
+
+/** Runs the command in this process and returns the facts that it shows. */
+async function token(args: readonly string[]): Promise<Record<string, unknown>> {
+  const results: Record<string, unknown>[] = [];
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { ...tokenCommand.options, key: { type: "string" }, name: { type: "string" } },
+    allowPositionals: true,
   });
+  await tokenCommand.run(contextOf(positionals, values as Flags, results));
   assert.equal(results.length, 1);
   return results[0] as Record<string, unknown>;
 }
@@ -228,4 +235,8 @@ test("command: a policy that cannot be used ends the relay's start with its code
   await using program = new Program("cli/main.ts", args, { VIADUCT_HOME: folder.join("home") });
   assert.equal(await program.exit(), 1);
   assert.match(program.output, /rules must be a list of 1 to 64 rules.*\[config_invalid\]/);
+  // A list that was named and is not there would let in whom it should not.
+  const { options, run } = relayCommand;
+  const { values } = parseArgs({ args: ["--revoked", folder.join("mistyped")], options });
+  await assert.rejects(run(contextOf([], values as Flags, [])), { code: "file_missing" });
 });
