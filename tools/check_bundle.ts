@@ -12,7 +12,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 /** What it may cost today. The goal is 55 KB: see docs/figures.md for what it is made of. */
-const BUDGET_BYTES = 115 * 1000;
+const BUDGET_BYTES = 120 * 1000;
 
 const root: string = join(dirname(fileURLToPath(import.meta.url)), "..");
 const result = await build({
