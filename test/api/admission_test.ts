@@ -124,6 +124,21 @@ test("admission: one for a single node, one that expires, another policy, and a 
   assert.equal(await wordOf(relay, { name: "guest-eve" }), "guest-eve", "the policy before is still in force");
 });
 
+test("admission: who shows forged ones as fast as it can is read later, and the others are let in meanwhile", async () => {
+  const key = createOperatorKey();
+  await using relay = await startRelay({ policy: { rules: [{ type: "token", keys: [key.public] }] } });
+  const good = issueAdmission({}, key.secret).admission;
+  const { node } = await join(relay, { admission: good });
+  await using _node = node;
+  // The footer names the key, so that each of them costs a signature to check.
+  const forged = good.replace(/^v4\.public\.(.)/, (_all, letter) => `v4.public.${letter === "a" ? "b" : "a"}`);
+  for (let round = 0; round < 500; round++) node.setAdmission(round % 2 === 0 ? forged : "x".repeat(2048));
+  assert.match(await wordOf(relay, { admission: good }), /^[a-z2-7]{13}$/);
+  const looked = relay.stats().voidTokens.foreign ?? 0;
+  assert.ok(looked > 0 && looked < 150, `${looked} were looked at`);
+  await relay.close(); // First: the node would wait for the rest to be taken.
+});
+
 test("admission: keys, checks and lists in the hands of an operator", () => {
   const key = createOperatorKey();
   assert.deepEqual(readOperatorKey(`${key.secret}\n`), key);
