@@ -152,6 +152,7 @@ export class SimHost {
     this.#held = undefined;
     for (const end of [...this.pipes.values()]) this.#network.killLink(end.link);
     this.pipes.clear();
+    this.#network.datagrams.forget(this);
   }
 
   /** Starts another machine in its place. */

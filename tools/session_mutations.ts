@@ -411,4 +411,12 @@ export const SESSION_MUTATIONS: readonly Mutation[] = [
     after: "",
     tests: DATAGRAM_FEC,
   },
+  // core/connection/package_builder.ts
+  {
+    name: "what asks for an answer is too small for that of a node that forgot",
+    file: "core/connection/package_builder.ts",
+    before: "const ASKING_DATAGRAM_BYTES_MIN = 41;",
+    after: "const ASKING_DATAGRAM_BYTES_MIN = 1;",
+    tests: PATH_VALIDATION,
+  },
 ];

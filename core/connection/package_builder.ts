@@ -29,6 +29,8 @@ import type { StreamPart, StreamTable } from "./stream_table.ts";
 
 /** Room for the largest STREAM frame header: type, id, offset, length. */
 const STREAM_HEADER_BYTES_MAX = 1 + 8 + 8 + 3;
+/** A node that forgot the session answers only a datagram that is larger than its answer. RFC 9000 §10.3.3. */
+const ASKING_DATAGRAM_BYTES_MIN = 41;
 const NO_PARTS: readonly StreamPart[] = [];
 const NO_CONTROLS: readonly ControlFrame[] = [];
 const PING: ControlFrame = { type: "ping", token: 0 };
@@ -163,6 +165,7 @@ export class PackageBuilder {
 
   #seal(path: Path, content: PackageContent | undefined, now: Instant): Bytes {
     const packageNumber = path.nextPackageNumber;
+    if (content !== undefined && path.datagrams !== undefined) this.#pad(path.id, packageNumber);
     const plaintext = this.#writer.written;
     const bytes = this.#send.seal(path.id, packageNumber, plaintext, now);
     if (path.trace !== undefined) {
@@ -187,6 +190,15 @@ export class PackageBuilder {
     }
     path.trace?.observe(path, now);
     return bytes;
+  }
+
+  /** Makes a package so large that a node that forgot the session says so. FRAME_PADDING is 0. */
+  #pad(path: number, packageNumber: number): void {
+    const overheadBytes = this.#send.overheadBytes(path, packageNumber, ASKING_DATAGRAM_BYTES_MIN);
+    const missing = ASKING_DATAGRAM_BYTES_MIN - overheadBytes - this.#writer.length;
+    if (missing <= 0) return;
+    const at = this.#writer.skip(missing);
+    this.#scratch.fill(0, at, at + missing);
   }
 
   #writeControls(queue: ControlFrame[], sent: ControlFrame[]): void {

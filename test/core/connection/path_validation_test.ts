@@ -103,3 +103,28 @@ test("path validation: an answer goes back on the path by which the challenge ca
   assert.equal(pathOf(pair.right, 0).packagesSent, before);
   assert.ok(pathOf(pair.right, pipe.path.left as number).packagesSent > 0);
 });
+
+test("path validation: over datagrams what asks for an answer has more than 40 bytes, else who forgot us would not say so", () => {
+  const pair = new SessionPair({ kind: "datagrams" });
+  const { left } = pair;
+  const lengthsOf = (act: () => void): number[] => {
+    pair.settle();
+    act();
+    pair.collect(left);
+    return (pair.pipes[0] as { underWay: { bytes: Uint8Array }[] }).underWay.map(({ bytes }) => bytes.length);
+  };
+  for (const act of [
+    () => left.session.ping(pair.now),
+    () => left.session.sendDatagram(Uint8Array.of(1)),
+    () => left.session.finish(left.session.openStream() as number),
+    () => left.session.movePath(0, { kind: "datagrams", remote: "elsewhere" }, pair.now),
+  ]) {
+    const lengths = lengthsOf(act);
+    assert.ok(lengths.length > 0 && lengths.every((length) => length > 40), `${lengths}: RFC 9000 §10.3.3`);
+  }
+  const reliable = new SessionPair();
+  reliable.left.session.ping(reliable.now);
+  reliable.collect(reliable.left);
+  const [ping] = (reliable.pipes[0] as { underWay: { bytes: Uint8Array }[] }).underWay;
+  assert.ok((ping?.bytes.length as number) < 41, "over a pipe every answer comes");
+});

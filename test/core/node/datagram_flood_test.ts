@@ -306,3 +306,23 @@ test("datagrams: where a path seems to have moved, no more goes than three times
   assert.ok(got > 0 && sent > 0, "the path moved, and was asked to prove itself");
   assert.ok(sent <= 3 * got, `${sent} after ${got}`);
 });
+
+test("datagrams: an idle session with a node that restarted ends soon, as its next sign of life is answered", () => {
+  const pair = datagramPair(9, environmentOf);
+  assert.ok(connectPair(pair));
+  const { network, client, server } = pair;
+  network.run(5_000);
+  server.host.kill();
+  server.host.restart(endpoint(2));
+  const began = network.now;
+  assert.ok(network.run(120_000, () => client.ended !== undefined));
+  assert.equal(client.ended, "session_lost");
+  const waitedMs = network.now - began;
+  assert.ok(waitedMs <= DEFAULT_SESSION_CONFIG.keepAliveMs + 1_000, `${waitedMs} ms`);
+  client.session = undefined;
+  server.session = undefined;
+  server.host.onEvent = (event) => {
+    if ((event as { type: string }).type === "sessionOpened") server.session = 1;
+  };
+  assert.ok(connectPair(pair));
+});
