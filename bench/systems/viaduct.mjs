@@ -12,6 +12,7 @@ const { role, workload, scheme, address, relay, packageBytes } = job;
 /** Nodes by the line that they were connected over. */
 const lineNodes = new Map();
 let closing;
+const EARLY_REFUSED_MS = 15_000;
 const paths = packageBytes === undefined ? {} : { paths: { datagramBytesMax: packageBytes } };
 
 if (role === "relay") {
@@ -22,7 +23,12 @@ if (role === "relay") {
   tell(node.ticket());
 } else if (role === "server") {
   const node = await serve();
-  tell({ ticket: node.ticket(), id: node.id, port: Number(node.addresses[0]?.split(":").at(-1)) });
+  tell({
+    ticket: node.ticket(),
+    id: node.id,
+    startedAt: Date.now(),
+    port: Number(node.addresses[0]?.split(":").at(-1)),
+  });
 } else await work();
 
 async function work() {
@@ -35,7 +41,7 @@ async function work() {
     const peer = await node.connect(address.ticket); // What is run for the first time is slow: not over a line.
     await peer.request("echo", new Uint8Array(64));
     await node.close();
-    await roundTrips(prepare, ["known", "unknown", "again"]);
+    await roundTrips(prepare, ["known", "unknown", "again", "early"]);
     return;
   }
   const node = await createNode({ ...paths, ...(relay ? { relays: [relay] } : {}) });
@@ -78,14 +84,29 @@ async function work() {
   }
 }
 
-/** `known`: the id is known. `unknown`: whoever answers. `again`: by a node that was connected before. */
+/**
+ * `known`: the id is known. `unknown`: whoever answers. `again`: by a node that was connected before. `early`: the same
+ * node again, and the question goes with its first message.
+ */
 async function prepare(mode, rttMs) {
   const line = `${scheme}://127.0.0.1:${job.lines[rttMs]}`;
   const target = mode === "unknown" ? line : { id: address.id, addresses: [line] };
   await closing; // Or `again` would find the session that is still saying goodbye.
-  const node = (mode === "again" ? lineNodes.get(rttMs) : undefined) ?? (await createNode(paths));
+  const isKnown = mode === "again" || mode === "early";
+  const node = (isKnown ? lineNodes.get(rttMs) : undefined) ?? (await createNode(paths));
   lineNodes.set(rttMs, node);
   await node.ready;
+  if (mode === "early") {
+    // A node that was just started cannot know what it was sent before, and takes nothing early.
+    const waitMs = address.startedAt + EARLY_REFUSED_MS - Date.now();
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, waitMs)));
+    return async (bytes) => {
+      const stream = await node.openStream(target, "early/1", { data: bytes });
+      await stream.read();
+      if (!stream.isEarly) throw new Error("What was sent early was not taken early");
+      closing = stream.peer.close();
+    };
+  }
   return async (bytes) => {
     const peer = await node.connect(target);
     await peer.request("echo", bytes);
@@ -122,6 +143,7 @@ async function serve() {
     while ((await stream.read()) !== undefined);
     await stream.finish();
   });
+  node.handle("early/1", async (stream) => void (await stream.write(await stream.read())), { acceptEarly: true });
   node.handle("echo/1", async (stream) => {
     for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) await stream.write(bytes);
     await stream.finish();
