@@ -29,18 +29,6 @@ export interface DenoDatagramConnection {
   close(): void;
 }
 
-/** An HTTP server. */
-export interface DenoServer {
-  readonly addr: { readonly hostname: string; readonly port: number };
-  readonly finished: Promise<void>;
-  shutdown(): Promise<void>;
-}
-
-/** Facts of an HTTP request. */
-export interface DenoRequestInfo {
-  readonly remoteAddr: { readonly hostname: string; readonly port: number };
-}
-
 /** Deno, as far as it is used. */
 export interface DenoNamespace {
   connect(options: { hostname: string; port: number; signal?: AbortSignal }): Promise<DenoConnection>;
@@ -52,11 +40,6 @@ export interface DenoNamespace {
     port: number;
     reuseAddress: boolean;
   }): DenoDatagramConnection;
-  serve(
-    options: { hostname: string; port: number; onListen: (facts: { port: number }) => void; signal?: AbortSignal },
-    handler: (request: Request, info: DenoRequestInfo) => Response | Promise<Response>,
-  ): DenoServer;
-  upgradeWebSocket(request: Request): { socket: WebSocket; response: Response };
   networkInterfaces(): { readonly address: string }[];
   refTimer(id: number): void;
   unrefTimer(id: number): void;

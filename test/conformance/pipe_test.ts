@@ -189,6 +189,33 @@ test("pipe ws: a page of another site and a foreign Host are refused, plain requ
   await listener.close();
 });
 
+test("pipe ws: a message that never ends is cut off, and nothing of it is delivered", async () => {
+  const server = newEnd();
+  const listener = await runtime.listen(local("ws"), (pipe) => {
+    server.end.pipe = pipe;
+    return server.handler;
+  });
+  const { port } = listener.address;
+  const raw = newEnd();
+  raw.end.pipe = await runtime.dial(local("tcp", port), raw.handler);
+  const text =
+    `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+  raw.end.pipe.write([new TextEncoder().encode(text)]);
+  await until(() => server.end.pipe !== undefined);
+  const fragment = new Uint8Array(4 + 4 + 16_384); // Its mask is zero, and so is all that it holds.
+  fragment.set([0x02, 0x80 | 126, 0x40, 0x00]);
+  for (let round = 0; round < 64 && raw.end.closed === undefined; round++) {
+    raw.end.pipe.write([fragment.slice()]);
+    fragment[0] = 0x00;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await until(() => server.end.closed !== undefined);
+  assert.equal(server.end.bytes, 0);
+  raw.end.pipe.destroy();
+  await listener.close();
+});
+
 test("runtime: random bytes of any length differ, timers are clamped and can be cancelled", async () => {
   const one = new Uint8Array(200_000);
   const two = new Uint8Array(200_000);
