@@ -258,6 +258,39 @@ test("management: without the secret nothing is told; what is malformed or too l
   assert.equal(await statusOfCall("/v1/clients"), 200);
 });
 
+test("management: what the description says of an admission is what is taken and given", async () => {
+  interface Described {
+    readonly properties: Readonly<Record<string, object>>;
+    readonly required?: readonly string[];
+  }
+  const { schemas } = MANAGEMENT_OPENAPI.components as { readonly schemas: Readonly<Record<string, Described>> };
+  const key = createOperatorKey();
+  const relay = {
+    ticket: () => "via1",
+    topology: () => ({ clients: [], circuits: [], isTruncated: false }),
+    revoke: () => undefined,
+  };
+  const manage = managementOf({ relay, key: key.secret, secret: SECRET });
+  const post = async (body: object): Promise<{ status: number; body: Readonly<Record<string, unknown>> }> => {
+    const headers = { authorization: `Bearer ${SECRET}`, "content-type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify(body) };
+    const response = await manage(new Request("http://localhost/v1/admissions", init));
+    return { status: response.status, body: (await response.json()) as Readonly<Record<string, unknown>> };
+  };
+  const texts: Readonly<Record<string, unknown>> = { type: "client", holder: "a".repeat(56), targets: ["lobby-*"] };
+  for (const [name, facts] of Object.entries(schemas.AdmissionRequest?.properties ?? {})) {
+    const { type } = facts as { readonly type: string };
+    const value = texts[name] ?? (type === "boolean" ? true : type === "integer" ? 5_000 : "some");
+    const { status, body } = await post({ [name]: value });
+    assert.equal(status, 201, name);
+    const { properties = {}, required = [] } = schemas.Admission ?? {};
+    for (const field of Object.keys(body)) assert.ok(Object.hasOwn(properties, field), field);
+    for (const field of required) assert.ok(Object.hasOwn(body, field), field);
+  }
+  const { status, body } = await post({ unheardOf: 1 });
+  assert.deepEqual([status, Object.keys(body)], [400, schemas.Problem?.required]);
+});
+
 test("management: the description names every path that answers, and its references lead somewhere", () => {
   const text = JSON.stringify(MANAGEMENT_OPENAPI);
   const { paths, components } = MANAGEMENT_OPENAPI as {
