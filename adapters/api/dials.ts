@@ -11,11 +11,12 @@ import type { DialId, SessionId } from "../../core/node/endpoint_types.ts";
 import type { ConnectTarget, EarlyOpened, EarlyOpening, NodeEvent } from "../../core/node/node_types.ts";
 import { protocolOffer } from "../../core/node/protocol_name.ts";
 import { SELF_ADDRESS } from "../self_pipe.ts";
-import { isBytes } from "./bytes.ts";
+import { isBytes, joinBytes } from "./bytes.ts";
 import { checkSendOrder } from "./checks.ts";
 import type { NodeHandle } from "./node.ts";
 import type { PeerHandle } from "./peer.ts";
 import type { ConnectOptions, OpenStreamOptions, Stream } from "./types.ts";
+import { encodeFrame } from "./value_frames.ts";
 import { type Deferred, deferred, waitFor } from "./waiting.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -45,10 +46,9 @@ export class Dials {
 
   /** Connects and opens a stream, at once where the other node lets it. */
   async openStream(target: ConnectTarget, protocols: readonly string[], options: OpenStreamOptions): Promise<Stream> {
-    const { data = EMPTY, metadata = EMPTY, sendOrder = 0 } = options;
-    if (!isBytes(data)) throw new TypeError("Cannot open stream as 'data' must be a Uint8Array");
+    const { metadata = EMPTY, sendOrder = 0 } = options;
+    const data = this.#beginningOf(options);
     if (!isBytes(metadata)) throw new TypeError("Cannot open stream as 'metadata' must be a Uint8Array");
-    if (data.length > DATA_BYTES_MAX) throw new RangeError(`Cannot open stream with more than ${DATA_BYTES_MAX} bytes`);
     checkSendOrder(sendOrder);
     const open = { protocol: protocolOffer(protocols), metadata, priority: sendOrder };
     const { peer, early } = await this.#dial(target, options, { open, bytes: data, isFinal: false });
@@ -57,6 +57,15 @@ export class Dials {
     // It fits the empty buffer of a stream or waits in it: the caller need not.
     stream.write(data).catch(() => undefined);
     return stream;
+  }
+
+  #beginningOf({ data = EMPTY, message }: OpenStreamOptions): Uint8Array {
+    if (!isBytes(data)) throw new TypeError("Cannot open stream as 'data' must be a Uint8Array");
+    const { codec, limits } = this.#node;
+    const format = { codec, bytesMax: limits.messageBytesMax };
+    const beginning = message === undefined ? data : joinBytes(data, encodeFrame(message, format));
+    if (beginning.length <= DATA_BYTES_MAX) return beginning;
+    throw new RangeError(`Cannot open stream with more than ${DATA_BYTES_MAX} bytes: write them to the stream`);
   }
 
   async #dial(target: ConnectTarget, options: ConnectOptions, early?: EarlyOpening): Promise<Connected> {

@@ -374,6 +374,8 @@ export interface ConnectOptions extends WaitOptions {
 export interface OpenStreamOptions extends ConnectOptions, OpenOptions {
   /** The first bytes of the stream. None. */
   readonly data?: Uint8Array;
+  /** A value behind them, as `SendStream.send` sends it. None. */
+  readonly message?: Value;
 }
 
 /** Options of `Node.handle`. */

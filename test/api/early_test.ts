@@ -104,6 +104,9 @@ test("early: a session that is there is used, and too much data or no bytes at a
   await using client = await createNode();
   const peer = await client.connect(server.ticket());
   const stream = await client.openStream(server.ticket(), "ask/1", { data: encode("hello") });
+  const told = await client.openStream(server.ticket(), "ask/1", { data: encode(">"), message: "hi" });
+  await told.finish();
+  assert.equal(await textOf(told), "late: >\x03\xa2hi (5)".replace("\xa2", "\ufffd"));
   assert.equal(stream.peer, peer);
   assert.equal(stream.isEarly, false);
   await stream.finish();

@@ -16,6 +16,7 @@ const EXPECTED: Readonly<Record<string, RegExp>> = {
   relay: /^alice: meet me at the bridge, relay\n$/,
   broadcast: /^reached 2\nhello all\nhello all\nnote to self\n$/,
   udp: /^20 \+ 22 = 42\nover datagrams\n$/,
+  early: /^first connection: .*isEarly: false \}\nsecond connection: .*isEarly: true \}\n$/,
   bonding: /^before: tcp and udp\nafter: udp\narrived: 16777216 bytes, each as it was sent\n$/,
   simulation: /^60 reports, in order: true\ntold again, the same: true with another seed: false\n$/,
   datagrams: /^datagram Uint8Array\(3\) \[ 1, 2, 3 \]\n$/,
@@ -50,6 +51,7 @@ test("example: the code of the README", async () => {
 const GUIDE = `
 import { createWriteStream } from "node:fs";
 import { createNode, createRelay, ViaductError } from "./adapters/node/mod.ts";
+import type { Stream } from "./adapters/node/mod.ts";
 import { qlogTrace, traceSessions } from "./adapters/trace/mod.ts";
 const theRelay = await createRelay({ listen: ["tcp://127.0.0.1:0"] });
 const relayTicket = theRelay.ticket();
