@@ -5,6 +5,8 @@
  * @module
  */
 
+export type { DatagramCounts, DatagramLine, DatagramRepair, DatagramSendOptions } from "./connection/datagram_line.ts";
+export { datagramRepair } from "./connection/repaired_datagrams.ts";
 export { Session } from "./connection/session.ts";
 export * from "./connection/session_defaults.ts";
 export type { CloseOptions, SessionOptions } from "./connection/session_options.ts";

@@ -18,6 +18,12 @@ export function checkCode(name: string, code: number): void {
 }
 
 /** @throws {RangeError} */
+export function checkRange(name: string, value: number, least: number, most: number): void {
+  if (value >= least && value <= most) return;
+  throw new RangeError(`Cannot use '${name}' as it must be from ${least} to ${most}: current value is ${value}`);
+}
+
+/** @throws {RangeError} */
 export function checkSendOrder(sendOrder: number): void {
   if (Number.isFinite(sendOrder)) return;
   throw new RangeError(`Cannot use 'sendOrder' as it must be a finite number: current value is ${sendOrder}`);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { DatagramRepair } from "../../core/connection/datagram_line.ts";
 import type { Identity } from "../../core/crypto/identity.ts";
 import { identityFromSeed } from "../../core/crypto/identity.ts";
 import { ViaductError } from "../../core/error.ts";
@@ -17,17 +18,18 @@ import { NodeHandle } from "./node.ts";
 import { nodeConfigOf, resolveLimits } from "./options.ts";
 import type { Node, NodeOptions } from "./types.ts";
 
-/** Makes a node on `runtime`. Each runtime's entry point exports `createNode` bound to it. */
+/** Makes a node on `runtime`. Each entry point exports `createNode` bound to its runtime and what repairs datagrams. */
 export async function createNodeOn(
   runtime: Runtime,
   options: NodeOptions = {},
+  datagramRepair?: DatagramRepair,
   listenOptions?: ListenOptions,
 ): Promise<Node> {
   options.signal?.throwIfAborted();
   const limits = resolveLimits(options, runtime.name);
   const env = await environmentOf(runtime);
   const identity = await loadIdentity(runtime, options);
-  const config = withEarlyTickets(nodeConfigOf(options, limits, identity), runtime);
+  const config = withEarlyTickets(nodeConfigOf(options, limits, identity, datagramRepair), runtime);
   const node = new NodeMachine(config, env, runtime.now(), relayExtensions);
   const handle = new NodeHandle({ runtime, machine: node, node, id: identity.id, limits, options });
   await handle.start(listenOptions);

@@ -6,8 +6,11 @@
  * @module
  */
 
+import type { DatagramSendOptions } from "../../core/connection/datagram_line.ts";
+import { FEC_GROUP_MAX } from "../../core/connection/frame_types.ts";
 import type { Bytes } from "../../core/machine.ts";
 import { isBytes } from "./bytes.ts";
+import { checkRange } from "./checks.ts";
 import { ItemQueue, readableOf } from "./item_queue.ts";
 import type { PeerDatagrams } from "./types.ts";
 
@@ -15,10 +18,14 @@ import type { PeerDatagrams } from "./types.ts";
 const WAITING_MAX = 1024;
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 
+/** What numbering adds to the largest datagram and its parity: `FEC_OVERHEAD_BYTES_MAX`. */
+const REPAIR_BYTES = 11;
+const SENDINGS_MAX = 8;
+
 /** Where datagrams go. */
 export interface DatagramSink {
   /** Whether it was taken. */
-  send(bytes: Uint8Array): boolean;
+  send(bytes: Uint8Array, options: DatagramSendOptions): boolean;
   /** Bytes of the largest one. */
   readonly bytesMax: number;
 }
@@ -34,6 +41,9 @@ export class Datagrams implements PeerDatagrams {
   });
   #readable: ReadableStream<Bytes> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
+  outgoingMaxAge: number | null = null;
+  redundancy: number | "adaptive" = 1;
+  fec = 0;
 
   constructor(sink: DatagramSink) {
     this.#sink = sink;
@@ -54,12 +64,16 @@ export class Datagrams implements PeerDatagrams {
   }
 
   get maxDatagramSize(): number {
-    return this.#sink.bytesMax;
+    return this.#sink.bytesMax - (this.redundancy === 1 && this.fec === 0 ? 0 : REPAIR_BYTES);
   }
 
-  send(bytes: Uint8Array): boolean {
+  send(bytes: Uint8Array, options?: DatagramSendOptions): boolean {
     if (!isBytes(bytes)) throw new TypeError("Cannot send datagram as it must be a Uint8Array");
-    return this.#sink.send(bytes);
+    const { maxAgeMs = this.outgoingMaxAge, redundancy = this.redundancy, fec = this.fec } = options ?? {};
+    checkRange("maxAgeMs", maxAgeMs ?? 0, 0, Number.POSITIVE_INFINITY);
+    if (redundancy !== "adaptive") checkRange("redundancy", redundancy, 1, SENDINGS_MAX);
+    checkRange("fec", fec, 0, FEC_GROUP_MAX);
+    return this.#sink.send(bytes, { maxAgeMs, redundancy, fec });
   }
 
   /** One arrived. */

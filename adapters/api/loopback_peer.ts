@@ -7,6 +7,7 @@
  * @module
  */
 
+import { noDatagrams } from "../../core/connection/datagram_queue.ts";
 import type { SessionStats } from "../../core/connection/session_types.ts";
 import { ViaductError } from "../../core/error.ts";
 import { Datagrams } from "./datagrams.ts";
@@ -168,9 +169,7 @@ export class LoopbackPeer implements Peer {
       streamsOpen: 0,
       bytesSent: 0,
       bytesReceived: 0,
-      datagramsSent: 0,
-      datagramsReceived: 0,
-      datagramsDropped: 0,
+      ...noDatagrams(),
       rekeys: 0,
       packagesRejected: 0,
     };

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { DatagramRepair } from "../../core/connection/datagram_line.ts";
 import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
 import type { CongestionName, PathPolicy } from "../../core/connection/session_types.ts";
 import type { Identity } from "../../core/crypto/identity.ts";
@@ -57,7 +58,12 @@ export function resolveLimits(options: NodeOptions, runtimeName: string): Limits
 }
 
 /** Turns options into the machine's config. */
-export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Identity): NodeConfig {
+export function nodeConfigOf(
+  options: NodeOptions,
+  limits: Limits,
+  identity: Identity,
+  datagramRepair?: DatagramRepair,
+): NodeConfig {
   const { name, about = "", initMessage, keepAliveMs, idleTimeoutMs, resumeWindowMs } = options;
   if (name !== undefined && !NAME.test(name)) fail("name", "be of the form [a-z0-9-]{3,32}", name);
   checkBytes("initMessage", initMessage, 0, INIT_MESSAGE_BYTES_MAX);
@@ -90,6 +96,7 @@ export function nodeConfigOf(options: NodeOptions, limits: Limits, identity: Ide
         streamWindowBytes: limits.streamWindowBytes,
         sessionWindowBytes: limits.sessionWindowBytes,
         sendBufferBytes: limits.sendBufferBytes,
+        ...(datagramRepair === undefined ? {} : { datagramRepair }),
         ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
         ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
         ...(resumeWindowMs === undefined ? {} : { resumeWindowMs }),

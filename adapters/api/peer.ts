@@ -78,7 +78,7 @@ export class PeerHandle implements Peer {
     const { session } = this;
     this.#requests = new OutgoingRequests(node, session);
     this.#datagrams = new Datagrams({
-      send: (bytes) => node.command((machine, now) => machine.sendDatagram(session, bytes, now)),
+      send: (bytes, options) => node.command((machine, now) => machine.sendDatagram(session, bytes, now, options)),
       get bytesMax() {
         return node.datagramBytesMax(session);
       },

@@ -8,12 +8,14 @@
  * @module
  */
 
+import type { DatagramSendOptions } from "../../core/connection/datagram_line.ts";
 import type { CongestionName, PathPolicy, SessionStats } from "../../core/connection/session_types.ts";
 import type { ErrorCode } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 import type { SessionTracing } from "../../core/node/endpoint_types.ts";
 
 // What the types below mention, so that a program can name it.
+export type { DatagramCounts, DatagramSendOptions } from "../../core/connection/datagram_line.ts";
 export type {
   CongestionName,
   PathId,
@@ -470,10 +472,28 @@ export interface PeerDatagrams {
   readonly readable: ReadableStream<Bytes>;
   /** Takes those to send, each chunk one; what is too large is dropped without a word. */
   readonly writable: WritableStream<Uint8Array>;
-  /** Bytes of the largest datagram that can be sent now, by the path in use: it may be smaller on the next one. */
+  /**
+   * Bytes of the largest datagram that can be sent now, by the path in use: it may be smaller on the next one. It is 11
+   * less with `redundancy` or `fec`.
+   */
   readonly maxDatagramSize: number;
-  /** Sends without a stream; `false` when it was dropped at once, as too large or because the session is over. */
-  send(bytes: Uint8Array): boolean;
+  /** Milliseconds after which what still waits is not sent any more; `null` or 0 is never. `null`. */
+  outgoingMaxAge: number | null;
+  /**
+   * How often each is sent: 1 to 8 times, 15 ms apart, or `adaptive`: up to 3 times, as the loss of the path asks for.
+   * Each comes out once. It is done over UDP, towards Node, Deno and Bun; elsewhere each is sent once. 1.
+   */
+  redundancy: number | "adaptive";
+  /**
+   * Datagrams of a group, up to 32, after which their XOR is sent: it brings back any one of them. A group waits up to
+   * 35 ms for its last ones. Over UDP, towards Node, Deno and Bun, as `redundancy`. 0, which is none.
+   */
+  fec: number;
+  /**
+   * Sends without a stream; options are for this one alone. `false` when it was dropped at once, as too large or
+   * because the session is over. Throws `RangeError` for options out of range, those above included.
+   */
+  send(bytes: Uint8Array, options?: DatagramSendOptions): boolean;
 }
 
 /** What streams of both kinds have. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { datagramRepair } from "../../core/connection/repaired_datagrams.ts";
 import { createNodeOn } from "../api/create_node.ts";
 import { createRelayOn, type RelayHandle, type RelayOptions } from "../api/create_relay.ts";
 import type { Node, NodeOptions } from "../api/types.ts";
@@ -18,7 +19,7 @@ export { bunRuntime } from "./runtime.ts";
 
 /** Makes a node. It runs until `close`; see `NodeOptions` for what it can do. */
 export function createNode(options: NodeOptions = {}): Promise<Node> {
-  return createNodeOn(bunRuntime(), options);
+  return createNodeOn(bunRuntime(), options, datagramRepair);
 }
 
 /** Makes a relay, which is a node as well. */

@@ -3,7 +3,7 @@
  * group of datagrams one more is sent that holds their XOR, and brings back any one of them. Copies of a datagram, sent
  * because of loss, fall away on the other side by the same numbers. The idea is RFC 5109's, on a header of our own.
  *
- * What is written here is the payload of DATAGRAM frames: sealed, and never sent again by itself.
+ * What is written here is what NUMBERED_DATAGRAM frames hold: PROTOCOL §5.5, and THREATS t-C21 for what it may cost.
  *
  * ```
  * source {
@@ -28,9 +28,8 @@ import type { Bytes, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { readVarint, varintBytes, varintBytesAt, writeVarint } from "../wire/varint.ts";
 import { EventQueue } from "./event_queue.ts";
+import { FEC_GROUP_MAX } from "./frame_types.ts";
 
-/** Datagrams of a group at most: a longer one repairs too late and too seldom. */
-export const FEC_GROUP_MAX = 32;
 /** Bytes of payload at most: its length has 16 bits. */
 export const FEC_PAYLOAD_BYTES_MAX = 65_535;
 /** What a header adds at most, so that a parity of the longest payload still fits: head, count and lengths. */
@@ -74,6 +73,11 @@ export class FecEncoder {
   constructor(options: FecEncoderOptions) {
     this.#groupDelayMs = options.groupDelayMs ?? GROUP_DELAY_MS;
     this.groupSize = options.groupSize;
+  }
+
+  /** What `encode` will add. */
+  get headBytes(): number {
+    return varintBytes(2 * this.#sequence);
   }
 
   /** Datagrams for each parity. A change shows from the next datagram on. */
@@ -221,7 +225,7 @@ export class FecDecoder {
     return this.#heldBytes;
   }
 
-  /** Takes the payload of a DATAGRAM frame, which is lent, and returns what is new. Never throws. */
+  /** Takes what a NUMBERED_DATAGRAM frame holds, which is lent, and returns what is new. Never throws. */
   receive(bytes: Uint8Array, now: Instant): readonly FecDatagram[] {
     this.handleTimeout(now);
     const head = readVarint(bytes, 0, bytes.length);

@@ -57,14 +57,28 @@ export interface OutboxLimits {
   readonly bytesMax?: number;
   /** The least time between two sendings of one datagram. */
   readonly copyGapMs?: number;
+  /** How much longer a copy waits for something fresh, so that both go in one package; 0 unless told otherwise. */
+  readonly copySlackMs?: number;
+}
+
+/** What waits: a datagram, the same again, or what repairs others. */
+export type DatagramKind = "first" | "copy" | "parity";
+
+/** What is looked at of what waits. */
+export interface WaitingDatagram<Options extends OutboxOptions> {
+  readonly kind: DatagramKind;
+  /** Lent. */
+  readonly bytes: Bytes;
+  /** Those of `push`. */
+  readonly options: Options;
 }
 
 /** A datagram that waits. */
-interface Waiting {
-  readonly bytes: Bytes;
+interface Waiting<Options> {
+  kind: DatagramKind;
+  bytes: Bytes;
+  readonly options: Options;
   readonly expiresAt: Instant;
-  /** Whether it was sent before. */
-  isCopy: boolean;
   /** Sendings that are left. */
   left: number;
   /** When it may leave. */
@@ -72,26 +86,26 @@ interface Waiting {
 }
 
 /** A queue whose front can be looked at. */
-class Line {
-  readonly #queue = new EventQueue<Waiting>();
-  #front: Waiting | undefined;
+class Line<Options> {
+  readonly #queue = new EventQueue<Waiting<Options>>();
+  #front: Waiting<Options> | undefined;
   bytes = 0;
 
   get size(): number {
     return this.#queue.size + (this.#front === undefined ? 0 : 1);
   }
 
-  get front(): Waiting | undefined {
+  get front(): Waiting<Options> | undefined {
     this.#front ??= this.#queue.shift();
     return this.#front;
   }
 
-  push(waiting: Waiting): void {
+  push(waiting: Waiting<Options>): void {
     this.#queue.push(waiting);
     this.bytes += waiting.bytes.length;
   }
 
-  shift(): Waiting | undefined {
+  shift(): Waiting<Options> | undefined {
     const { front } = this;
     this.#front = undefined;
     this.bytes -= front?.bytes.length ?? 0;
@@ -106,16 +120,20 @@ class Line {
 }
 
 /** A bounded queue of datagrams with expiry and copies. */
-export class DatagramOutbox {
+export class DatagramOutbox<Options extends OutboxOptions = OutboxOptions> {
   readonly #datagramsMax: number;
   readonly #bytesMax: number;
   readonly #copyGapMs: number;
-  readonly #fresh = new Line();
-  /** In the order in which they are due, as the gap is the same for all. */
-  readonly #copies = new Line();
+  readonly #copySlackMs: number;
+  readonly #fresh = new Line<Options>();
+  /** Copies and parities, in the order in which they are due, as the gap is the same for all. */
+  readonly #copies = new Line<Options>();
+  /** When a datagram was sent for the first time last. */
+  #freshAt: Instant = Number.NEGATIVE_INFINITY;
   /** Datagrams sent, each counted once. */
   sent = 0;
   copiesSent = 0;
+  paritiesSent = 0;
   /** Datagrams that expired before they were sent. */
   expired = 0;
   /** Datagrams that there was no room for. */
@@ -125,20 +143,21 @@ export class DatagramOutbox {
     this.#datagramsMax = limits.datagramsMax ?? DATAGRAMS_MAX;
     this.#bytesMax = limits.bytesMax ?? BYTES_MAX;
     this.#copyGapMs = limits.copyGapMs ?? COPY_GAP_MS;
+    this.#copySlackMs = limits.copySlackMs ?? 0;
   }
 
-  /** Datagrams that wait, copies included. */
+  /** Datagrams that wait, copies and parities included. */
   get size(): number {
     return this.#fresh.size + this.#copies.size;
   }
 
-  /** Bytes that wait, copies included. */
+  /** Bytes that wait, copies and parities included. */
   get bytes(): number {
     return this.#fresh.bytes + this.#copies.bytes;
   }
 
   /** Takes a datagram, which it owns from here on. Returns `false` when it can never leave: expired, or too large. */
-  push(bytes: Bytes, options: OutboxOptions, now: Instant): boolean {
+  push(bytes: Bytes, options: Options, now: Instant): boolean {
     const { expiresAt = NEVER, copies = 1 } = options;
     // Written so that NaN is expired.
     if (!(now < expiresAt)) {
@@ -149,39 +168,63 @@ export class DatagramOutbox {
       this.dropped++;
       return false;
     }
-    this.#fresh.push({ bytes, expiresAt, isCopy: false, left: Math.min(copies, SENDINGS_MAX), dueAt: now });
-    while (this.size > this.#datagramsMax || this.bytes > this.#bytesMax) this.#makeRoom(now);
+    this.#fresh.push({ kind: "first", bytes, options, expiresAt, left: copies, dueAt: now });
+    this.#makeRoom(now);
     return true;
+  }
+
+  /** Takes what repairs others: it leaves once, as a copy does, and is the first to go when there is too much. */
+  pushParity(bytes: Bytes, options: Options, now: Instant): void {
+    const { expiresAt = NEVER } = options;
+    this.#copies.push({ kind: "parity", bytes, options, expiresAt, left: 1, dueAt: now + this.#copyGapMs });
+    this.#makeRoom(now);
+  }
+
+  /** What has its turn; it stays until `take` or `drop`. What expired until now is gone. */
+  front(now: Instant): WaitingDatagram<Options> | undefined {
+    return this.#line(now)?.front;
   }
 
   /** The datagram whose turn it is, lent; it stays until `take` or `drop`. What expired until now is gone. */
   peek(now: Instant): Bytes | undefined {
-    return this.#line(now)?.front?.bytes;
+    return this.front(now)?.bytes;
   }
 
-  /** Counts the datagram whose turn it is as sent. Its copies follow later, if it has any. */
-  take(now: Instant): void {
+  /**
+   * Counts what has its turn as sent. Its copies follow later, if it has any: as many as `push` was told, or as told
+   * here with what they hold.
+   */
+  take(now: Instant, sent?: { readonly bytes: Bytes; readonly copies: number }): void {
     const waiting = this.#line(now)?.shift();
     if (waiting === undefined) return;
-    if (waiting.isCopy) this.copiesSent++;
-    else this.sent++;
+    if (waiting.kind === "parity") {
+      this.paritiesSent++;
+      return;
+    }
+    if (waiting.kind === "copy") this.copiesSent++;
+    else {
+      this.sent++;
+      this.#freshAt = now;
+      waiting.bytes = sent?.bytes ?? waiting.bytes;
+      waiting.left = Math.min(sent?.copies ?? waiting.left, SENDINGS_MAX);
+    }
     const dueAt = now + this.#copyGapMs;
-    // A copy that would expire first does not wait in vain, and NaN copies are none. There is room: it came from here.
+    // A copy that would expire first does not wait in vain, and NaN copies are none.
     if (!(--waiting.left >= 1 && dueAt < waiting.expiresAt)) return;
-    waiting.isCopy = true;
+    waiting.kind = "copy";
     waiting.dueAt = dueAt;
     this.#copies.push(waiting);
+    this.#makeRoom(now);
   }
 
   /** Gives up the datagram whose turn it is, and its copies: it does not fit the path. */
   drop(now: Instant): void {
-    const waiting = this.#line(now)?.shift();
-    if (waiting !== undefined && !waiting.isCopy) this.dropped++;
+    if (this.#line(now)?.shift()?.kind === "first") this.dropped++;
   }
 
-  /** When the next copy may leave; `NEVER` when none waits. What is fresh may leave at once. */
+  /** When the next copy or parity leaves by itself; `NEVER` when none waits. What is fresh may leave at once. */
   pollTimeout(): Instant {
-    return this.#copies.front?.dueAt ?? NEVER;
+    return (this.#copies.front?.dueAt ?? NEVER) + this.#copySlackMs;
   }
 
   /** Forgets all that waits. */
@@ -191,25 +234,29 @@ export class DatagramOutbox {
   }
 
   /** The line whose turn it is, with something at its front that may leave now. */
-  #line(now: Instant): Line | undefined {
+  #line(now: Instant): Line<Options> | undefined {
     for (const line of [this.#fresh, this.#copies]) {
       for (let { front } = line; front !== undefined; front = line.front) {
         if (now < front.expiresAt) {
-          if (now >= front.dueAt) return line;
+          // What is sent in the same moment goes in the same package.
+          const slackMs = line === this.#copies && now !== this.#freshAt ? this.#copySlackMs : 0;
+          if (now >= front.dueAt + slackMs) return line;
           break;
         }
         line.shift();
-        if (!front.isCopy) this.expired++;
+        if (front.kind === "first") this.expired++;
       }
     }
     return undefined;
   }
 
   #makeRoom(now: Instant): void {
-    if (this.#copies.shift() !== undefined) return;
-    const oldest = this.#fresh.shift();
-    if (oldest === undefined) return;
-    if (now < oldest.expiresAt) this.dropped++;
-    else this.expired++;
+    while (this.size > this.#datagramsMax || this.bytes > this.#bytesMax) {
+      if (this.#copies.shift() !== undefined) continue;
+      const oldest = this.#fresh.shift();
+      if (oldest === undefined) return;
+      if (now < oldest.expiresAt) this.dropped++;
+      else this.expired++;
+    }
   }
 }

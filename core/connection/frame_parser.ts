@@ -21,6 +21,7 @@ import {
   FRAME_MAX_STREAM_DATA,
   FRAME_MAX_STREAMS_BIDIRECTIONAL,
   FRAME_MAX_STREAMS_UNIDIRECTIONAL,
+  FRAME_NUMBERED_DATAGRAM,
   FRAME_PADDING,
   FRAME_PATH_ABANDON,
   FRAME_PATH_CHALLENGE,
@@ -59,7 +60,8 @@ export interface FrameSink {
   onPathChallengeFrame(data: Uint8Array): void;
   onPathResponseFrame(data: Uint8Array): void;
   onPathAbandonFrame(path: number): void;
-  onDatagramFrame(bytes: Bytes): void;
+  /** Also one that holds a parity. */
+  onDatagramFrame(type: number, bytes: Bytes): void;
   onCloseFrame(wireCode: number, applicationCode: number | undefined, reason: string): void;
   /** A frame that moves nothing: a budget of them is allowed. THREATS t-C16. */
   onIdleFrame(): void;
@@ -102,7 +104,9 @@ export function parseFrames(reader: Reader, sink: FrameSink, streams: StreamFram
         break;
       case FRAME_DATAGRAM:
       case FRAME_DATAGRAM + 1:
-        sink.onDatagramFrame((type === FRAME_DATAGRAM ? reader.rest() : reader.bytes(reader.varint())) as Bytes);
+      case FRAME_NUMBERED_DATAGRAM:
+      case FRAME_NUMBERED_DATAGRAM + 1:
+        sink.onDatagramFrame(type, (type === FRAME_DATAGRAM ? reader.rest() : reader.bytes(reader.varint())) as Bytes);
         flags |= ACK_ELICITING;
         break;
       case FRAME_PATH_ABANDON:

@@ -35,6 +35,8 @@ export const FRAME_CLOSE = 0x1c;
 export const FRAME_PATH_ABANDON = 0x20;
 /** RFC 9221 §4; 0x31 has a length, 0x30 takes the rest of the package. */
 export const FRAME_DATAGRAM = 0x30;
+/** A datagram that can be repaired, or a parity; 0x33 if the same was sent before. PROTOCOL §5.5. */
+export const FRAME_NUMBERED_DATAGRAM = 0x32;
 
 /** Bits of a STREAM frame's type. RFC 9000 §19.8. */
 export const STREAM_FIN_BIT = 0x01;
@@ -49,3 +51,5 @@ export const REASON_BYTES_MAX = 256;
 export const ACK_RANGES_MAX = 256;
 /** Ranges of received package numbers that are remembered for a path. THREATS t-C6. */
 export const RECEIVED_RANGES_MAX = 64;
+/** Datagrams of a group that one parity covers: a longer one repairs too late and too seldom. PROTOCOL §5.5. */
+export const FEC_GROUP_MAX = 32;

@@ -12,15 +12,8 @@ import { varintBytes } from "../wire/varint.ts";
 import { Writer } from "../wire/writer.ts";
 import type { ControlFrame } from "./control_frames.ts";
 import { CONTROL_FRAME_BYTES_MAX, encodeCloseFrame, encodeControlFrame } from "./control_frames.ts";
-import type { DatagramQueue } from "./datagram_queue.ts";
-import {
-  FRAME_DATAGRAM,
-  FRAME_PING,
-  FRAME_STREAM,
-  STREAM_FIN_BIT,
-  STREAM_LENGTH_BIT,
-  STREAM_OFFSET_BIT,
-} from "./frame_types.ts";
+import type { DatagramLine, OutgoingDatagram } from "./datagram_line.ts";
+import { FRAME_PING, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
 import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
 import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
 import type { SentPackage } from "./sent_package.ts";
@@ -46,7 +39,7 @@ type PackageContent = Pick<SentPackage, "parts" | "controls" | "isMtuProbe">;
 /** What a builder takes its frames from. */
 export interface PackageSources {
   readonly streams: StreamTable;
-  readonly datagrams: DatagramQueue;
+  readonly datagrams: DatagramLine;
   readonly send: SendProtection;
   /** Where packages are built; shared with other sessions. */
   readonly scratch: Uint8Array;
@@ -55,13 +48,13 @@ export interface PackageSources {
 /** Builds the packages of one session. */
 export class PackageBuilder {
   readonly #streams: StreamTable;
-  readonly #datagrams: DatagramQueue;
+  readonly #datagrams: DatagramLine;
   readonly #send: SendProtection;
   readonly #scratch: Uint8Array;
   readonly #writer = new Writer(new Uint8Array(0));
   /** What the last package held. */
   #lastParts: readonly StreamPart[] = NO_PARTS;
-  #lastDatagrams: Bytes[] = [];
+  #lastDatagrams: OutgoingDatagram[] = [];
 
   constructor(sources: PackageSources) {
     this.#streams = sources.streams;
@@ -87,7 +80,7 @@ export class PackageBuilder {
     // What proves a path goes alone and first: behind bulk data a slow path would be given up before it is proved.
     if (session !== undefined && controls.length === 0) {
       this.#writeControls(session, controls);
-      isEliciting = this.#writeDatagrams() > 0;
+      isEliciting = this.#writeDatagrams(path, now) > 0;
       this.#writeStreams(parts);
     }
     isEliciting ||= parts.length > 0 || controls.length > 0;
@@ -119,7 +112,7 @@ export class PackageBuilder {
       Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX),
     );
     const parts: StreamPart[] = [];
-    for (const bytes of this.#lastDatagrams) if (writer.remaining >= bytes.length + 8) this.#writeDatagram(bytes);
+    for (const last of this.#lastDatagrams) if (writer.remaining >= last.bytes.length + 8) this.#writeDatagram(last);
     for (const part of this.#lastParts) {
       const half = this.#streams.sendHalf(part.stream);
       // It may have been acknowledged meanwhile, or its stream reset: there is nothing left to copy then.
@@ -210,27 +203,27 @@ export class PackageBuilder {
     if (taken > 0) queue.splice(0, taken);
   }
 
-  #writeDatagram(bytes: Bytes): void {
-    this.#writer.u8(FRAME_DATAGRAM + 1);
+  #writeDatagram({ type, bytes }: OutgoingDatagram): void {
+    this.#writer.u8(type);
     this.#writer.varint(bytes.length);
     this.#writer.bytes(bytes);
   }
 
-  #writeDatagrams(): number {
+  #writeDatagrams(path: Path, now: Instant): number {
     let written = 0;
     if (this.#lastDatagrams.length > 0) this.#lastDatagrams = [];
     for (;;) {
-      const next = this.#datagrams.peek();
-      if (next === undefined) return written;
-      const needed = 1 + varintBytes(next.length) + next.length;
+      const length = this.#datagrams.nextBytes(now);
+      if (length < 0) return written;
+      const needed = 1 + varintBytes(length) + length;
       if (this.#writer.remaining < needed + ACK_FRAME_BYTES_MAX) {
         if (this.#writer.length > 0) return written;
-        this.#datagrams.drop(); // Larger than any package of this path.
+        this.#datagrams.drop(now); // Larger than any package of this path.
         continue;
       }
+      const next = this.#datagrams.take(path, now);
       this.#writeDatagram(next);
       this.#lastDatagrams.push(next);
-      this.#datagrams.take();
       written++;
     }
   }

@@ -19,6 +19,7 @@ import { NEVER } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { Reader } from "../wire/reader.ts";
 import { type ControlFrame, isOfPath, isQueued } from "./control_frames.ts";
+import type { DatagramLine, DatagramSendOptions } from "./datagram_line.ts";
 import { DatagramQueue } from "./datagram_queue.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { AckFrame, FrameSink } from "./frame_parser.ts";
@@ -36,12 +37,11 @@ import {
 } from "./package_protection.ts";
 import type { AckSink, Path } from "./path.ts";
 import { choosePath, quietestPath, slowestRttMs } from "./path_choice.ts";
-import { makePath } from "./path_factory.ts";
-import { PathNumbers } from "./path_numbers.ts";
 import { QuietTime } from "./quiet_time.ts";
 import type { SentPackage } from "./sent_package.ts";
 import type { CloseOptions, SessionOptions } from "./session_options.ts";
-import { type GonePaths, sessionStats } from "./session_stats.ts";
+import { SessionPaths } from "./session_paths.ts";
+import { sessionStats } from "./session_stats.ts";
 import type { SessionTrace } from "./session_trace.ts";
 import type {
   PathFacts,
@@ -75,17 +75,15 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   readonly #send: SendProtection;
   readonly #receive: ReceiveProtection;
   readonly #streams: StreamTable;
-  readonly #datagrams: DatagramQueue;
+  readonly #datagrams: DatagramLine;
   readonly #events = new EventQueue<SessionEvent>();
-  readonly #paths = new Map<PathId, Path>();
+  readonly #paths: SessionPaths;
   readonly #controls: ControlFrame[] = [];
   readonly #builder: PackageBuilder;
   readonly #reader = new Reader();
   readonly #header: ProtectedHeader = emptyProtectedHeader();
   readonly #ack: AckFrame = emptyAckFrame();
 
-  readonly #pathNumbers: PathNumbers;
-  readonly #pathsMax: number;
   readonly #resumeWindowMs: number;
   /** `closing`: our CLOSE is to be sent. `lingering`: the peer's CLOSE came, what arrived before is still read. */
   #state: "open" | "closing" | "lingering" | "closed" = "open";
@@ -103,7 +101,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   /** Paths that still have to carry the CLOSE frame. */
   readonly #closeOn = new Set<Path>();
   #packagesRejected = 0;
-  readonly #gone: GonePaths = { bytesSent: 0, bytesReceived: 0 };
 
   constructor(options: SessionOptions, env: Environment, now: Instant) {
     this.role = options.role;
@@ -126,23 +123,24 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       emit: (event) => this.#events.push(event),
       control: (frame) => this.#queueControl(frame),
       now: () => this.#now,
-      rttMs: () => slowestRttMs(this.#paths.values()),
+      rttMs: () => slowestRttMs(this.#paths.byId.values()),
     });
-    this.#datagrams = new DatagramQueue(options.config.datagramsMax);
+    const { datagramRepair, datagramsMax } = options.config;
+    const { datagramGroupMax: groupMax } = options.remote;
+    this.#datagrams = datagramRepair?.({ datagramsMax, groupMax }) ?? new DatagramQueue(datagramsMax);
     this.#builder = new PackageBuilder({
       streams: this.#streams,
       datagrams: this.#datagrams,
       send: this.#send,
       scratch: options.scratch ?? new Uint8Array(PLAINTEXT_BYTES_MAX),
     });
-    this.#pathNumbers = new PathNumbers(options.role);
-    this.#pathsMax = Math.min(options.config.pathsMax, options.remote.pathsMax);
     this.#resumeWindowMs = Math.min(options.config.resumeWindowMs, options.remote.resumeWindowMs);
     const idleTimeoutMs = Math.min(options.config.idleTimeoutMs, options.remote.idleTimeoutMs);
     this.#quiet = new QuietTime({ keepAliveMs: options.config.keepAliveMs, idleTimeoutMs }, now);
     this.#idleBudget = new IdleBudget(now);
     this.#trace = options.trace?.(options, now);
-    this.#addPath(0, options.firstPath, "active", now);
+    this.#paths = new SessionPaths(options, this.#trace);
+    this.#paths.add(0, options.firstPath, "active", now);
   }
 
   handleInput(input: SessionInput, now: Instant): void {
@@ -159,9 +157,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (!readProtectedHeader(input.package, header) || header.connectionId !== this.#localConnectionId) {
       return this.#reject(input, "invalid", now);
     }
-    let path = this.#paths.get(header.path);
+    let path = this.#paths.byId.get(header.path);
     const { packageNumber, phase } = header;
-    if (path === undefined ? !this.#pathNumbers.mayPeerOpen(header.path) : path.isDuplicate(packageNumber)) {
+    if (path === undefined ? !this.#paths.numbers.mayPeerOpen(header.path) : path.isDuplicate(packageNumber)) {
       return this.#reject(input, path === undefined ? "pathRefused" : "duplicate", now);
     }
     const plaintext = this.#receive.open(input.package, header);
@@ -198,7 +196,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       this.close({ code: "idle_timeout" }, now);
       return;
     }
-    for (const path of [...this.#paths.values()]) {
+    this.#datagrams.handleTimeout(now);
+    for (const path of [...this.#paths.byId.values()]) {
       if (now >= path.awaitingSince + this.#config.pathTimeoutMs) {
         this.#dropPath(path, "idle_timeout", now);
         continue;
@@ -206,14 +205,14 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       if (now >= this.#quiet.pingAt(path)) path.controls.push({ type: "ping", token: 0 });
       path.onTimeout(this, now);
       // What a silent path holds must not wait for its end when there is another way.
-      if (path.isDoubted && choosePath(this.#paths.values())?.isDoubted === false) path.requeueInFlight(this);
+      if (path.isDoubted && this.#paths.best?.isDoubted === false) path.requeueInFlight(this);
       this.#trace?.observe(path, now);
     }
   }
 
   /** The pipe of a path is gone: what it had in flight moves to another path, or waits for one. */
   closePath(id: PathId, now: Instant): void {
-    const path = this.#paths.get(id);
+    const path = this.#paths.byId.get(id);
     if (path === undefined) return;
     this.#now = now;
     this.#removePath(path, now);
@@ -221,7 +220,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   /** The other end of a path of datagrams has another address now: it must prove that it is there. RFC 9000 §9. */
   movePath(id: PathId, facts: PathFacts, now: Instant): void {
-    const path = this.#paths.get(id);
+    const path = this.#paths.byId.get(id);
     if (path === undefined) return;
     path.facts = facts;
     path.datagrams?.reset(now);
@@ -231,7 +230,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   /** Back-pressure: nothing is polled for a path that cannot take it. */
   setPathWritable(id: PathId, isWritable: boolean): void {
-    const path = this.#paths.get(id);
+    const path = this.#paths.byId.get(id);
     if (path !== undefined) path.isWritable = isWritable;
   }
 
@@ -239,9 +238,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   /** Attaches a fresh pipe as a new path, or returns `undefined` when there are enough or the session ended. */
   openPath(facts: PathFacts, now: Instant): PathId | undefined {
-    if (this.#state !== "open" || this.#paths.size >= this.#pathsMax) return undefined;
-    const id = this.#pathNumbers.take();
-    this.#challenge(this.#addPath(id, facts, "opening", now));
+    if (this.#state !== "open" || this.#paths.isFull) return undefined;
+    const id = this.#paths.numbers.take();
+    this.#challenge(this.#paths.add(id, facts, "opening", now));
     return id;
   }
 
@@ -300,10 +299,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   /** Queues a datagram; `false` when it is too large or the session ended. The oldest is dropped when too many wait. */
-  sendDatagram(bytes: Uint8Array): boolean {
-    if (this.#state !== "open" || bytes.length > this.datagramBytesMax) return false;
-    this.#datagrams.push(bytes.slice());
-    return true;
+  sendDatagram(bytes: Uint8Array, options: DatagramSendOptions, now: Instant): boolean {
+    const room = this.datagramBytesMax - bytes.length;
+    return this.#state === "open" && room >= 0 && this.#datagrams.push(bytes.slice(), options, room, now);
   }
 
   /** Asks the peer for a sign of life; `pong` with the returned token follows. */
@@ -325,7 +323,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#now = now;
     this.#state = "closing";
     this.#closing = options;
-    for (const path of this.#paths.values()) if (path.state === "active") this.#closeOn.add(path);
+    for (const path of this.#paths.byId.values()) if (path.state === "active") this.#closeOn.add(path);
     if (this.#closeOn.size === 0) this.#end(options, false);
   }
 
@@ -342,11 +340,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     this.#now = now;
     if (this.#state === "closing") return this.#pollClose(now);
     if (this.#state !== "open") return undefined;
-    for (const path of this.#paths.values()) path.hasRoom = path.recovery.canSend(path.bytesInFlight, now);
+    for (const path of this.#paths.byId.values()) path.hasRoom = path.recovery.canSend(path.bytesInFlight, now);
     const { pathPolicy } = this.#config;
-    const unsent = pathPolicy === "aggregate" && this.#paths.size > 1 ? this.#streams.unsentBytes : 0;
-    const best = choosePath(this.#paths.values(), pathPolicy, unsent);
-    for (const path of this.#paths.values()) {
+    const unsent = pathPolicy === "aggregate" && this.#paths.byId.size > 1 ? this.#streams.unsentBytes : 0;
+    const best = choosePath(this.#paths.byId.values(), pathPolicy, unsent);
+    for (const path of this.#paths.byId.values()) {
       if (!path.isWritable) continue;
       const isBest = path === best;
       if (pathPolicy === "redundant" && !isBest && path.hasRoom && this.#builder.hasRepeatable) {
@@ -372,8 +370,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   pollTimeout(): Instant {
     if (this.#state === "lingering") return this.#lingerUntil;
     if (this.#state !== "open") return NEVER;
-    let at = Math.min(this.#resumeBy, this.#quiet.endsAt(this.#suspendedAt !== NEVER));
-    for (const path of this.#paths.values()) {
+    const endsAt = this.#quiet.endsAt(this.#suspendedAt !== NEVER);
+    let at = Math.min(this.#resumeBy, endsAt, this.#datagrams.pollTimeout());
+    for (const path of this.#paths.byId.values()) {
       // What cannot leave must not wake anybody up: the pipe tells when it takes more.
       if (path.isWritable) at = Math.min(at, path.ackDueAt);
       at = Math.min(at, path.awaitingSince + this.#config.pathTimeoutMs, this.#quiet.pingAt(path));
@@ -394,7 +393,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   get paths(): PathId[] {
-    return [...this.#paths.keys()];
+    return [...this.#paths.byId.keys()];
   }
 
   get streamCount(): number {
@@ -403,20 +402,20 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
 
   /** Bytes of the largest datagram that the peer takes and the path in use carries. */
   get datagramBytesMax(): number {
-    const pathBytes = choosePath(this.#paths.values())?.recovery.packageBytesMax ?? PACKAGE_BYTES_MAX;
+    const pathBytes = this.#paths.best?.recovery.packageBytesMax ?? PACKAGE_BYTES_MAX;
     return Math.min(this.#remote.datagramBytesMax, datagramRoom(pathBytes));
   }
 
   /** A path, for reads of whoever carries it. */
   path(id: PathId): Path | undefined {
-    return this.#paths.get(id);
+    return this.#paths.byId.get(id);
   }
 
   stats(): SessionStats {
     return sessionStats({
       cipher: this.#cipher,
-      paths: [...this.#paths.values()].map((path) => path.stats()),
-      gone: this.#gone,
+      paths: [...this.#paths.byId.values()].map((path) => path.stats()),
+      gone: this.#paths.gone,
       streams: this.#streams,
       datagrams: this.#datagrams,
       rekeys: this.#send.rekeys,
@@ -427,7 +426,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   // Frames of the package being handled. Called by the parser only.
 
   onAckFrame(ack: AckFrame): void {
-    const path = this.#paths.get(ack.path);
+    const path = this.#paths.byId.get(ack.path);
     if (path === undefined) return; // A path that is gone: its frames are sent again anyway.
     // Datagrams overtake each other: an older acknowledgement that comes later is no offence.
     if (!path.onAck(ack, this, this.#now) && path.datagrams === undefined) this.onIdleFrame();
@@ -465,18 +464,18 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   onPathAbandonFrame(id: number): void {
-    const path = this.#paths.get(id);
+    const path = this.#paths.byId.get(id);
     if (path === undefined || path === this.#current) this.onIdleFrame();
     else this.#dropPath(path, "closed", this.#now);
   }
 
-  onDatagramFrame(bytes: Bytes): void {
+  onDatagramFrame(type: number, bytes: Bytes): void {
     if (bytes.length > this.#config.datagramBytesMax) {
       throw new ProtocolError("protocol_violation", "A datagram is larger than allowed");
     }
-    this.#datagrams.received++;
-    const isPinning = bytes.length * 2 < bytes.buffer.byteLength;
-    this.#events.push({ type: "datagram", bytes: isPinning ? bytes.slice() : bytes });
+    for (const datagram of this.#datagrams.receive(type, bytes, this.#now)) {
+      this.#events.push({ type: "datagram", bytes: datagram });
+    }
   }
 
   onCloseFrame(wireCode: number, applicationCode: number | undefined, reason: string): void {
@@ -490,7 +489,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     // What the peer was told to have arrived must reach the application although the session is over.
     this.#state = "lingering";
     this.#lingerUntil = this.#now + LINGER_MS;
-    this.#paths.clear();
+    this.#paths.byId.clear();
     this.#controls.length = 0;
   }
 
@@ -516,17 +515,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   #acceptPath(id: PathId, facts: PathFacts, now: Instant): Path {
-    this.#pathNumbers.onPeerOpened(id);
+    this.#paths.numbers.onPeerOpened(id);
     // A peer that roams leaves paths behind that are dead without our knowing: the one silent for longest goes.
-    while (this.#paths.size >= this.#pathsMax) this.#dropPath(quietestPath(this.#paths.values()) as Path, "limit", now);
-    const path = this.#addPath(id, facts, "active", now);
+    while (this.#paths.isFull) this.#dropPath(quietestPath(this.#paths.byId.values()) as Path, "limit", now);
+    const path = this.#paths.add(id, facts, "active", now);
     this.#activate(path);
-    return path;
-  }
-
-  #addPath(id: PathId, facts: PathFacts, state: "opening" | "active", now: Instant): Path {
-    const path = makePath({ id, facts, state, config: this.#config, trace: this.#trace }, now);
-    this.#paths.set(id, path);
     return path;
   }
 
@@ -546,12 +539,9 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   }
 
   #removePath(path: Path, now: Instant): void {
-    path.state = "closed";
+    this.#paths.remove(path);
     this.#trace?.onPathAbandoned(path, now);
-    this.#paths.delete(path.id);
     this.#closeOn.delete(path);
-    this.#gone.bytesSent += path.bytesSent;
-    this.#gone.bytesReceived += path.bytesReceived;
     if (this.#state === "closing") {
       if (this.#closeOn.size === 0) this.#end(this.#closing as CloseOptions, false);
       return;
@@ -559,7 +549,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     for (const sent of path.takeInFlight()) this.onPackageLost(sent, path);
     // The peer may not have noticed yet: it must not wait for its own timeout. draft-ietf-quic-multipath.
     this.#queueControl({ type: "pathAbandon", path: path.id });
-    if (this.#suspendedAt !== NEVER || [...this.#paths.values()].some((other) => other.state === "active")) return;
+    if (this.#suspendedAt !== NEVER || this.#paths.hasActive) return;
     this.#suspendedAt = now;
     this.#resumeBy = now + this.#resumeWindowMs;
     this.#events.push({ type: "suspended" });
@@ -584,7 +574,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#trace?.onClosed(options.code, options.applicationCode, isRemote, this.#now);
-    this.#paths.clear();
+    this.#paths.byId.clear();
     this.#closeOn.clear();
     this.#controls.length = 0;
     this.#streams.clear();

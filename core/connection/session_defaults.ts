@@ -4,6 +4,7 @@
  * @module
  */
 
+import { FEC_GROUP_MAX } from "./frame_types.ts";
 import type { SessionConfig, TransportParameters } from "./session_types.ts";
 
 /** What a session uses where its owner says nothing. */
@@ -64,6 +65,7 @@ export function transportParametersOf(config: SessionConfig): TransportParameter
     streamsBidirectionalMax: config.streamsMax,
     streamsUnidirectionalMax: config.streamsMax,
     datagramBytesMax: config.datagramBytesMax,
+    datagramGroupMax: config.datagramRepair === undefined ? 0 : FEC_GROUP_MAX,
     idleTimeoutMs: config.idleTimeoutMs,
     resumeWindowMs: config.resumeWindowMs,
     pathsMax: config.pathsMax,
@@ -78,6 +80,7 @@ export function boundedParameters(offered: TransportParameters): TransportParame
     streamsBidirectionalMax: clamp(offered.streamsBidirectionalMax, 0, 2 ** 32),
     streamsUnidirectionalMax: clamp(offered.streamsUnidirectionalMax, 0, 2 ** 32),
     datagramBytesMax: clamp(offered.datagramBytesMax, 0, 65_000),
+    datagramGroupMax: clamp(offered.datagramGroupMax, 0, FEC_GROUP_MAX),
     idleTimeoutMs: clamp(offered.idleTimeoutMs, IDLE_TIMEOUT_MS_MIN, IDLE_TIMEOUT_MS_MAX),
     resumeWindowMs: clamp(offered.resumeWindowMs, 0, RESUME_WINDOW_MS_MAX),
     pathsMax: clamp(offered.pathsMax, 1, 256),

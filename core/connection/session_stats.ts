@@ -5,6 +5,7 @@
  */
 
 import type { CipherName } from "../crypto/provider.ts";
+import type { DatagramCounts } from "./datagram_line.ts";
 import type { PathStats, SessionStats } from "./session_types.ts";
 
 /** What was carried by paths that are gone. */
@@ -19,7 +20,7 @@ export function sessionStats(from: {
   readonly paths: readonly PathStats[];
   readonly gone: Readonly<GonePaths>;
   readonly streams: { readonly size: number };
-  readonly datagrams: { readonly sent: number; readonly received: number; readonly dropped: number };
+  readonly datagrams: { readonly counts: Readonly<DatagramCounts> };
   readonly rekeys: number;
   readonly packagesRejected: number;
 }): SessionStats {
@@ -34,9 +35,7 @@ export function sessionStats(from: {
     streamsOpen: from.streams.size,
     bytesSent,
     bytesReceived,
-    datagramsSent: from.datagrams.sent,
-    datagramsReceived: from.datagrams.received,
-    datagramsDropped: from.datagrams.dropped,
+    ...from.datagrams.counts,
     rekeys: from.rekeys,
     packagesRejected: from.packagesRejected,
   };

@@ -11,6 +11,7 @@ import type { CipherName } from "../crypto/provider.ts";
 import type { ErrorCode } from "../error.ts";
 import type { Bytes } from "../machine.ts";
 import type { Package } from "../wire/package.ts";
+import type { DatagramCounts, DatagramRepair } from "./datagram_line.ts";
 
 /** Number of a path in its session: even ones are opened by the session's initiator, odd ones by its responder. */
 export type PathId = number;
@@ -62,6 +63,8 @@ export interface SessionConfig {
   readonly datagramsMax: number;
   /** Bytes of the largest datagram taken. 32 KiB. */
   readonly datagramBytesMax: number;
+  /** What brings lost datagrams back, on both sides or on none. Left out, none comes back. PROTOCOL §5.5. */
+  readonly datagramRepair?: DatagramRepair;
   /**
    * Milliseconds without a package in either direction after which a session that is not kept alive ends with
    * `idle_timeout`; the smaller number of both sides holds. 30,000.
@@ -98,6 +101,8 @@ export interface TransportParameters {
   readonly streamsBidirectionalMax: number;
   readonly streamsUnidirectionalMax: number;
   readonly datagramBytesMax: number;
+  /** Datagrams of a group that can be repaired; 0 when none can. */
+  readonly datagramGroupMax: number;
   readonly idleTimeoutMs: number;
   readonly resumeWindowMs: number;
   readonly pathsMax: number;
@@ -219,7 +224,7 @@ export type DatagramPathStats = Required<
 >;
 
 /** Figures of a session, from this end. */
-export interface SessionStats {
+export interface SessionStats extends Readonly<DatagramCounts> {
   readonly cipher: CipherName;
   /** Those that are there now. */
   readonly paths: readonly PathStats[];
@@ -227,10 +232,6 @@ export interface SessionStats {
   /** Bytes of packages on all paths, those that are gone included. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  readonly datagramsSent: number;
-  readonly datagramsReceived: number;
-  /** Datagrams of this end that were dropped before they left: too many waited, or the path carries none as large. */
-  readonly datagramsDropped: number;
   /** Times that this end changed its key. */
   readonly rekeys: number;
   /** Packages that could not be authenticated, came twice or were not allowed. */

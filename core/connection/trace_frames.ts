@@ -19,6 +19,7 @@ import {
   FRAME_MAX_STREAM_DATA,
   FRAME_MAX_STREAMS_BIDIRECTIONAL,
   FRAME_MAX_STREAMS_UNIDIRECTIONAL,
+  FRAME_NUMBERED_DATAGRAM,
   FRAME_PADDING,
   FRAME_PATH_ABANDON,
   FRAME_PATH_CHALLENGE,
@@ -78,6 +79,8 @@ function readFrame(type: number, reader: Reader): TraceFrame {
     case FRAME_DATAGRAM:
       return { type: "datagram", bytes: reader.rest().length };
     case FRAME_DATAGRAM + 1:
+    case FRAME_NUMBERED_DATAGRAM:
+    case FRAME_NUMBERED_DATAGRAM + 1:
       return { type: "datagram", bytes: reader.bytes(reader.varint()).length };
     case FRAME_RESET_STREAM:
       return { type: "resetStream", stream: reader.varint(), code: reader.varint(), finalSize: reader.varint() };

@@ -11,6 +11,7 @@
  * @module
  */
 
+import type { DatagramSendOptions } from "../connection/datagram_line.ts";
 import { EventQueue } from "../connection/event_queue.ts";
 import { connectionIdOf } from "../connection/package_protection.ts";
 import type { Session } from "../connection/session.ts";
@@ -323,8 +324,8 @@ export class Endpoint implements Machine<EndpointInput, EndpointOutput, Endpoint
     this.#sessions.get(session)?.session.setPriority(stream, priority);
   }
 
-  sendDatagram(session: SessionId, bytes: Uint8Array, now: Instant): boolean {
-    return this.#withSession(session, now, (engine) => engine.sendDatagram(bytes)) ?? false;
+  sendDatagram(session: SessionId, bytes: Uint8Array, now: Instant, options: DatagramSendOptions = {}): boolean {
+    return this.#withSession(session, now, (engine) => engine.sendDatagram(bytes, options, now)) ?? false;
   }
 
   ping(session: SessionId, now: Instant): number {

@@ -32,6 +32,7 @@ const FIELD_RESET_TOKEN = 11;
 const FIELD_INSTANCE = 12;
 const FIELD_EARLY = 13;
 const FIELD_INIT_MESSAGE = 14;
+const FIELD_DATAGRAM_GROUP = 15;
 const FIELD_TICKET = 16;
 const FIELD_EARLY_TAKEN = 17;
 
@@ -86,6 +87,7 @@ export function encodeHandshakePayload(payload: HandshakePayload): Bytes {
   writeNumber(writer, FIELD_IDLE_TIMEOUT, parameters.idleTimeoutMs);
   writeNumber(writer, FIELD_RESUME_WINDOW, parameters.resumeWindowMs);
   writeNumber(writer, FIELD_PATHS_MAX, parameters.pathsMax);
+  if (parameters.datagramGroupMax > 0) writeNumber(writer, FIELD_DATAGRAM_GROUP, parameters.datagramGroupMax);
   if (payload.resetToken !== undefined) writeBytes(writer, FIELD_RESET_TOKEN, payload.resetToken);
   if (payload.instance !== undefined) writeBytes(writer, FIELD_INSTANCE, payload.instance);
   if (payload.initMessage !== undefined) writeBytes(writer, FIELD_INIT_MESSAGE, payload.initMessage);
@@ -139,6 +141,7 @@ function readPayload(reader: Reader): HandshakePayload | undefined {
       streamsBidirectionalMax: number(FIELD_STREAMS_BIDIRECTIONAL),
       streamsUnidirectionalMax: number(FIELD_STREAMS_UNIDIRECTIONAL),
       datagramBytesMax: number(FIELD_DATAGRAM_MAX),
+      datagramGroupMax: number(FIELD_DATAGRAM_GROUP),
       idleTimeoutMs: number(FIELD_IDLE_TIMEOUT),
       resumeWindowMs: number(FIELD_RESUME_WINDOW),
       pathsMax: number(FIELD_PATHS_MAX),

@@ -11,6 +11,7 @@
  * @module
  */
 
+import type { DatagramSendOptions } from "../connection/datagram_line.ts";
 import { EventQueue } from "../connection/event_queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { ReadResult, StreamId } from "../connection/session_types.ts";
@@ -272,8 +273,8 @@ export class NodeMachine implements Machine<EndpointInput, EndpointOutput, NodeE
     this.#sessions.act(session, now, (peer) => peer.channel.respondError(request, code, detail, now));
   }
 
-  sendDatagram(session: SessionId, bytes: Uint8Array, now: Instant): boolean {
-    return this.#endpoint.sendDatagram(session, bytes, now);
+  sendDatagram(session: SessionId, bytes: Uint8Array, now: Instant, options?: DatagramSendOptions): boolean {
+    return this.#endpoint.sendDatagram(session, bytes, now, options);
   }
 
   /** Measures the round trip; `pong` with the returned token follows. */

@@ -9,12 +9,12 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { FecDatagram } from "../../../core/connection/datagram_fec.ts";
 import {
-  FEC_GROUP_MAX,
   FEC_OVERHEAD_BYTES_MAX,
   FEC_PAYLOAD_BYTES_MAX,
   FecDecoder,
   FecEncoder,
 } from "../../../core/connection/datagram_fec.ts";
+import { FEC_GROUP_MAX } from "../../../core/connection/frame_types.ts";
 import { bytesToHex } from "../../../core/crypto/hex.ts";
 import type { Bytes } from "../../../core/machine.ts";
 import { NEVER } from "../../../core/machine.ts";

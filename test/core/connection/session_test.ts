@@ -193,8 +193,9 @@ test("session: a unidirectional stream has one direction", () => {
 
 test("session: datagrams arrive, too large ones are refused, the oldest is dropped when too many wait", () => {
   const pair = new SessionPair({ config: { datagramsMax: 4, datagramBytesMax: 1000 } });
-  assert.equal(pair.left.session.sendDatagram(pattern(1001)), false);
-  for (let index = 0; index < 6; index++) assert.equal(pair.left.session.sendDatagram(Uint8Array.of(index)), true);
+  assert.equal(pair.left.session.sendDatagram(pattern(1001), {}, pair.now), false);
+  for (let index = 0; index < 6; index++)
+    assert.equal(pair.left.session.sendDatagram(Uint8Array.of(index), {}, pair.now), true);
   pair.settle();
   assert.deepEqual(
     eventsOf(pair.right, "datagram").map((event) => event.bytes[0]),

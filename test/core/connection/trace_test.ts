@@ -213,7 +213,7 @@ test("trace: it holds no byte of what is sent and no key, in whatever form it is
   const bytes = Uint8Array.from(message, (letter) => letter.charCodeAt(0));
   const stream = pair.left.session.openStream() as number;
   pair.left.session.write(stream, bytes);
-  pair.left.session.sendDatagram(bytes);
+  pair.left.session.sendDatagram(bytes, {}, pair.now);
   pair.settle();
   pair.left.session.close({ code: "closed", reason: message }, pair.now);
   pair.settle();
