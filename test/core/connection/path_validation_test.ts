@@ -115,7 +115,7 @@ test("path validation: over datagrams what asks for an answer has more than 40 b
   };
   for (const act of [
     () => left.session.ping(pair.now),
-    () => left.session.sendDatagram(Uint8Array.of(1)),
+    () => left.session.sendDatagram(Uint8Array.of(1), {}, pair.now),
     () => left.session.finish(left.session.openStream() as number),
     () => left.session.movePath(0, { kind: "datagrams", remote: "elsewhere" }, pair.now),
   ]) {
