@@ -7,6 +7,7 @@
  */
 
 import { ViaductError } from "../../core/error.ts";
+import { LazyMap } from "../../core/lazy_collections.ts";
 import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { NodeEvent, RequestId } from "../../core/node/node_types.ts";
 import type { NodeHandle } from "./node.ts";
@@ -18,7 +19,7 @@ import { type Deferred, deferred, fromNowOn, waitFor } from "./waiting.ts";
 export class OutgoingRequests {
   readonly #node: NodeHandle;
   readonly #session: SessionId;
-  readonly #waiting = new Map<RequestId, Deferred<Value>>();
+  readonly #waiting = new LazyMap<RequestId, Deferred<Value>>();
   readonly #turns = new Turns();
 
   constructor(node: NodeHandle, session: SessionId) {

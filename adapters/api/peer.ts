@@ -8,6 +8,7 @@
 
 import type { SessionClosed, SessionStats, StreamId } from "../../core/connection/session_types.ts";
 import { ViaductError } from "../../core/error.ts";
+import { LazyMap } from "../../core/lazy_collections.ts";
 import type { Bytes } from "../../core/machine.ts";
 import type { SessionId } from "../../core/node/endpoint_types.ts";
 import type { EarlyOpened, NodeEvent, NodeStreamEvent, RequestId } from "../../core/node/node_types.ts";
@@ -53,10 +54,10 @@ export class PeerHandle implements Peer {
   state: "connected" | "suspended" | "closed" = "connected";
 
   readonly #closed = deferred<CloseInfo>();
-  readonly #streams = new Map<StreamId, StreamHandle>();
+  readonly #streams = new LazyMap<StreamId, StreamHandle>();
   readonly #requests: OutgoingRequests;
-  readonly #answering = new Map<RequestId, Answering>();
-  readonly #pings = new Map<number, Deferred<{ rttMs: number; path: number; remote: string }>>();
+  readonly #answering = new LazyMap<RequestId, Answering>();
+  readonly #pings = new LazyMap<number, Deferred<{ rttMs: number; path: number; remote: string }>>();
   readonly #datagrams: Datagrams;
   readonly #bidirectional = new ItemQueue<Stream>();
   readonly #unidirectional = new ItemQueue<ReceiveStream>();

@@ -208,6 +208,8 @@ export class DatagramRecovery implements PathRecovery {
     }
     this.#hasAck = false;
     this.#lostBytes = 0;
+    // Else an idle path would keep what was acknowledged last.
+    this.#acked.length = 0;
     this.#updatePacer();
   }
 

@@ -14,6 +14,7 @@
  * @module
  */
 
+import { LazyMap } from "../lazy_collections.ts";
 import type { Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 
@@ -43,6 +44,18 @@ const SUSPICIONS_MAX = 3;
 /** Probes given up whose late acknowledgement still counts. */
 const LATE_PROBES_MAX = 8;
 
+/** What was computed last: paths hardly differ in their limits, and there are as many ladders as paths else. */
+let lastLadder = { baseBytes: 0, maxBytes: 0, sizes: LADDER.slice(0, 0) };
+
+function ladderBetween(baseBytes: number, maxBytes: number): readonly number[] {
+  if (lastLadder.baseBytes !== baseBytes || lastLadder.maxBytes !== maxBytes) {
+    const sizes = LADDER.filter((bytes) => bytes > baseBytes && bytes < maxBytes);
+    if (maxBytes > baseBytes) sizes.push(maxBytes);
+    lastLadder = { baseBytes, maxBytes, sizes };
+  }
+  return lastLadder.sizes;
+}
+
 /** What a path is probed for. */
 export interface MtuProbeOptions {
   /** The largest UDP payload that is tried. */
@@ -64,9 +77,9 @@ export class MtuProbe {
   /** Lost probes of each size of the ladder, in this search. */
   readonly #tries: number[] = [];
   /** Sizes of the probes in flight, by package number. */
-  readonly #probes = new Map<number, number>();
+  readonly #probes = new LazyMap<number, number>();
   /** The same of probes that were given up, the oldest first. */
-  readonly #late = new Map<number, number>();
+  readonly #late = new LazyMap<number, number>();
   /** The smallest size that is known not to get through. */
   #failedBytes = Number.POSITIVE_INFINITY;
   #raiseAt: Instant = NEVER;
@@ -88,9 +101,7 @@ export class MtuProbe {
       throw new RangeError(`Cannot probe for packages of ${bytes} bytes`);
     }
     this.baseBytes = this.packageBytesMax = Math.min(baseBytes, maxBytes);
-    const ladder = LADDER.filter((bytes) => bytes > baseBytes && bytes < maxBytes);
-    if (maxBytes > baseBytes) ladder.push(maxBytes);
-    this.#ladder = ladder;
+    this.#ladder = ladderBetween(baseBytes, maxBytes);
     this.#startSearch();
     this.#settle(0);
   }

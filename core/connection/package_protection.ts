@@ -72,6 +72,9 @@ export function readProtectedHeader(input: Package, out: ProtectedHeader): boole
   return true;
 }
 
+/** Where nonces are made, for all sessions: none is read after the call that it is made for. */
+const NONCE = new Uint8Array(NONCE_BYTES);
+
 /** When a key has served long enough. */
 export interface RekeyLimits {
   readonly rekeyBytes: number;
@@ -85,7 +88,6 @@ export class SendProtection {
   readonly #cipher: CipherName;
   readonly #limits: RekeyLimits;
   readonly #connectionId: number;
-  readonly #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
   #secret: Bytes;
   #key: AeadKey;
   #phase = 0;
@@ -125,8 +127,8 @@ export class SendProtection {
     out[at] = this.#phase;
     writeU32(out, at + 1, this.#connectionId);
     at = writeVarint(out, writeVarint(out, at + FIXED_HEADER_BYTES, path), packageNumber);
-    writeNonce(this.#nonce, path, packageNumber);
-    this.#key.seal(this.#nonce, out.subarray(0, at), plaintext, out, at);
+    writeNonce(NONCE, path, packageNumber);
+    this.#key.seal(NONCE, out.subarray(0, at), plaintext, out, at);
     this.#bytesUnderKey += plaintext.length;
     this.#packagesUnderKey++;
     return out;
@@ -172,7 +174,6 @@ export class SendProtection {
 export class ReceiveProtection {
   readonly #crypto: CryptoProvider;
   readonly #cipher: CipherName;
-  readonly #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
   #secret: Bytes;
   #current: AeadKey;
   /** Packages of the phase before may still arrive by a slower path. */
@@ -189,14 +190,14 @@ export class ReceiveProtection {
   /** Opens a package whose header was read, or returns `undefined` when it is not authentic. */
   open(input: Package, header: ProtectedHeader): Bytes | undefined {
     const { bytes } = input;
-    writeNonce(this.#nonce, header.path, header.packageNumber);
+    writeNonce(NONCE, header.path, header.packageNumber);
     const associated = bytes.subarray(input.start, header.sealedStart);
     const sealed = bytes.subarray(header.sealedStart, input.end);
     if (sealed.length < TAG_BYTES) return undefined;
-    if (header.phase === this.#phase) return this.#current.open(this.#nonce, associated, sealed);
+    if (header.phase === this.#phase) return this.#current.open(NONCE, associated, sealed);
     if (header.phase === ((this.#phase + 1) & PHASE_MASK)) return this.#openNext(associated, sealed);
     if (header.phase === ((this.#phase - 1) & PHASE_MASK)) {
-      return this.#previous?.open(this.#nonce, associated, sealed);
+      return this.#previous?.open(NONCE, associated, sealed);
     }
     return undefined;
   }
@@ -211,7 +212,7 @@ export class ReceiveProtection {
   #openNext(associated: Uint8Array, sealed: Uint8Array): Bytes | undefined {
     const secret = this.#crypto.hmacSha256(this.#secret, REKEY_LABEL);
     const key = this.#crypto.aeadKey(this.#cipher, secret);
-    const plaintext = key.open(this.#nonce, associated, sealed);
+    const plaintext = key.open(NONCE, associated, sealed);
     if (plaintext === undefined) {
       // A forged phase moves nothing. THREATS t-A8.
       secret.fill(0);

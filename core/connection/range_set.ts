@@ -16,7 +16,7 @@ export interface Range {
 
 /** A set of whole numbers as ranges. */
 export class RangeSet {
-  readonly #ranges: Range[] = [];
+  #ranges: Range[] = [];
 
   /** Whether nothing is in the set. */
   get isEmpty(): boolean {
@@ -61,7 +61,12 @@ export class RangeSet {
     if (start >= end) return;
     const ranges = this.#ranges;
     const last = ranges[ranges.length - 1];
-    if (last === undefined || start > last.end) {
+    if (last === undefined) {
+      // One is all that most sets ever have: pushed, it would make room for sixteen more.
+      this.#ranges = [{ start, end }];
+      return;
+    }
+    if (start > last.end) {
       ranges.push({ start, end });
       return;
     }

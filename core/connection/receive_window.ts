@@ -1,5 +1,5 @@
 /**
- * How much a peer may send before it was read: begins small, and doubles up to a limit while the application reads fast.
+ * How much a peer may send before it was read: begins small, and doubles up to a limit while the program reads fast.
  * The same for one stream and for all streams of a session together. RFC 9000 §4.2; its rule is that of quic-go.
  *
  * The invariant to hold: what was granted is never taken back; only bytes that the application read make a window grow,

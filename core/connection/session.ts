@@ -17,24 +17,17 @@ import { ERRORS, errorCodeOfWire, ProtocolError } from "../error.ts";
 import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
-import { Reader } from "../wire/reader.ts";
 import { type ControlFrame, isOfPath, isQueued } from "./control_frames.ts";
 import type { DatagramLine, DatagramSendOptions } from "./datagram_line.ts";
 import { DatagramQueue } from "./datagram_queue.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { AckFrame, FrameSink } from "./frame_parser.ts";
-import { ACK_AT_ONCE, ACK_ELICITING, emptyAckFrame, parseFrames } from "./frame_parser.ts";
+import { ACK_AT_ONCE, ACK_ELICITING, parseFrames } from "./frame_parser.ts";
 import { CHALLENGE_BYTES } from "./frame_types.ts";
 import { IdleBudget } from "./idle_budget.ts";
 import { datagramRoom, PackageBuilder } from "./package_builder.ts";
-import type { ProtectedHeader } from "./package_protection.ts";
-import {
-  emptyProtectedHeader,
-  PROTECTION_BYTES_MAX,
-  ReceiveProtection,
-  readProtectedHeader,
-  SendProtection,
-} from "./package_protection.ts";
+import { PROTECTION_BYTES_MAX, ReceiveProtection, readProtectedHeader, SendProtection } from "./package_protection.ts";
+import { ACK, HEADER, READER } from "./package_scratch.ts";
 import type { AckSink, Path } from "./path.ts";
 import { choosePath, quietestPath, slowestRttMs } from "./path_choice.ts";
 import { QuietTime } from "./quiet_time.ts";
@@ -80,9 +73,6 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   readonly #paths: SessionPaths;
   readonly #controls: ControlFrame[] = [];
   readonly #builder: PackageBuilder;
-  readonly #reader = new Reader();
-  readonly #header: ProtectedHeader = emptyProtectedHeader();
-  readonly #ack: AckFrame = emptyAckFrame();
 
   readonly #resumeWindowMs: number;
   /** `closing`: our CLOSE is to be sent. `lingering`: the peer's CLOSE came, what arrived before is still read. */
@@ -153,7 +143,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
    */
   handlePackage(input: SessionInput, now: Instant): PathId | undefined {
     if (this.#state !== "open") return undefined;
-    const header = this.#header;
+    const header = HEADER;
     if (!readProtectedHeader(input.package, header) || header.connectionId !== this.#localConnectionId) {
       return this.#reject(input, "invalid", now);
     }
@@ -171,8 +161,8 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     const bytes = input.package.end - input.package.start;
     this.#trace?.onReceived(path, { number: packageNumber, bytes, plaintext, phase }, now);
     try {
-      this.#reader.reset(plaintext);
-      const flags = parseFrames(this.#reader, this, this.#streams, this.#ack);
+      READER.reset(plaintext);
+      const flags = parseFrames(READER, this, this.#streams, ACK);
       path.onReceived(packageNumber, bytes, (flags & ACK_ELICITING) !== 0, (flags & ACK_AT_ONCE) !== 0, now);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;

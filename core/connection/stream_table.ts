@@ -9,6 +9,7 @@
  */
 
 import { ProtocolError } from "../error.ts";
+import { LazySet } from "../lazy_collections.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import type { ControlFrame, ControlNumbers } from "./control_frames.ts";
 import type { StreamFrameSink } from "./frame_parser.ts";
@@ -40,7 +41,7 @@ interface PeerStreams {
   seen: number;
   max: number;
   /** Indices below `seen` whose frames are still on a slower path. Bounded by the streams allowed at once. */
-  readonly skipped: Set<number>;
+  readonly skipped: LazySet<number>;
   closedSinceGrant: number;
 }
 
@@ -78,7 +79,7 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   readonly #streams = new Map<StreamId, Stream>();
   readonly #scheduler = new StreamScheduler<SendHalf>();
   /** Have data, but the session has no credit. */
-  readonly #starved = new Set<SendHalf>();
+  readonly #starved = new LazySet<SendHalf>();
   readonly #own: readonly [OwnStreams, OwnStreams];
   readonly #peer: readonly [PeerStreams, PeerStreams];
   /** Sending, on all streams together. */
@@ -103,8 +104,8 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
       { next: 0, max: options.remote.streamsUnidirectionalMax, isWaiting: false },
     ];
     this.#peer = [
-      { seen: 0, max: options.config.streamsMax, skipped: new Set(), closedSinceGrant: 0 },
-      { seen: 0, max: options.config.streamsMax, skipped: new Set(), closedSinceGrant: 0 },
+      { seen: 0, max: options.config.streamsMax, skipped: new LazySet(), closedSinceGrant: 0 },
+      { seen: 0, max: options.config.streamsMax, skipped: new LazySet(), closedSinceGrant: 0 },
     ];
     this.#sendMax = options.remote.sessionWindowBytes;
     const { streamWindowBytes, sessionWindowBytes } = startWindows(options.config);

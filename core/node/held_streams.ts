@@ -10,6 +10,7 @@
 
 import type { ReadResult, StreamId } from "../connection/session_types.ts";
 import { ProtocolError } from "../error.ts";
+import { LazyMap, LazySet } from "../lazy_collections.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import type { ProtocolOffer } from "./node_types.ts";
@@ -46,9 +47,9 @@ export type LeadOutcome =
 
 /** The held streams of one session. */
 export class HeldStreams {
-  readonly #held = new Map<StreamId, HeldStream>();
+  readonly #held = new LazyMap<StreamId, HeldStream>();
   /** Those whose header is awaited, in the order of their deadlines. */
-  readonly #headers = new Set<HeldStream>();
+  readonly #headers = new LazySet<HeldStream>();
   #leftovers = 0;
 
   /** How many streams have bytes that the application has not taken. */

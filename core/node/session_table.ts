@@ -138,6 +138,7 @@ export class SessionTable {
     if (isRight) {
       if (pipe.binding === undefined) this.#bind(pipe, entry, path, true, NEVER);
       if (!entry.isConfirmed) this.#confirm(entry);
+      pipe.lastMessage = undefined; // Nobody asks for it again.
     }
     this.touch(entry, now);
     return isRight || session.isClosed;
