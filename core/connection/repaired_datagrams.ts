@@ -24,6 +24,8 @@ import { DatagramQueue } from "./datagram_queue.ts";
 import { FRAME_NUMBERED_DATAGRAM } from "./frame_types.ts";
 import { LossRate } from "./loss_rate.ts";
 
+const NOTHING_SENT = { sent: 0, dropped: 0, expired: 0, copiesSent: 0, paritiesSent: 0 };
+const NOTHING_RECEIVED = { received: 0, repaired: 0 };
 /** A copy waits that much longer for company: a game's next frame takes it along for free. */
 const COPY_SLACK_MS = 5;
 
@@ -35,30 +37,37 @@ interface RepairOptions extends OutboxOptions {
 /** Makes them; what the config of a session takes. */
 export const datagramRepair: DatagramRepair = (limits) => new RepairedDatagrams(limits);
 
+/** What sends datagrams that can be repaired. */
+interface Sending {
+  readonly outbox: DatagramOutbox<RepairOptions>;
+  readonly encoder: FecEncoder;
+  readonly losses: WeakMap<DatagramCarrier, LossRate>;
+  /** Until when the parity of the open group is of use: as long as the last of its datagrams. */
+  groupOptions: RepairOptions;
+}
+
 /** Datagrams both ways, those that can be repaired and others. */
 export class RepairedDatagrams implements DatagramLine {
   readonly #groupMax: number;
+  readonly #datagramsMax: number;
   readonly #plain: DatagramQueue;
-  readonly #outbox: DatagramOutbox<RepairOptions>;
-  readonly #encoder = new FecEncoder({ groupSize: 0 });
-  readonly #decoder = new FecDecoder();
-  readonly #losses = new WeakMap<DatagramCarrier, LossRate>();
-  /** Until when the parity of the open group is of use: as long as the last of its datagrams. */
-  #groupOptions: RepairOptions = { redundancy: 1, groupSize: 0 };
+  /** Made with the first datagram of their direction: most sessions never have one, and a decoder takes 4 KB. */
+  #sending: Sending | undefined;
+  #decoder: FecDecoder | undefined;
   #recoveredByCopy = 0;
   /** What was due by then had its chance: it waits for room, not for time. */
   #handledAt: Instant = Number.NEGATIVE_INFINITY;
 
   constructor(limits: Parameters<DatagramRepair>[0]) {
     this.#groupMax = limits.groupMax;
+    this.#datagramsMax = limits.datagramsMax;
     this.#plain = new DatagramQueue(limits.datagramsMax);
-    this.#outbox = new DatagramOutbox({ datagramsMax: limits.datagramsMax, copySlackMs: COPY_SLACK_MS });
   }
 
   get counts(): DatagramCounts {
     const { counts } = this.#plain;
-    const { sent, dropped, expired, copiesSent, paritiesSent } = this.#outbox;
-    const { received, repaired } = this.#decoder;
+    const { sent, dropped, expired, copiesSent, paritiesSent } = this.#sending?.outbox ?? NOTHING_SENT;
+    const { received, repaired } = this.#decoder ?? NOTHING_RECEIVED;
     return {
       datagramsSent: counts.datagramsSent + sent,
       datagramsReceived: counts.datagramsReceived + received + repaired,
@@ -78,41 +87,44 @@ export class RepairedDatagrams implements DatagramLine {
     // The parity must fit as well, and is longer.
     if (room < FEC_OVERHEAD_BYTES_MAX) return false;
     const groupSize = fec > 0 ? Math.min(Math.ceil(fec), this.#groupMax) : 0;
-    this.#outbox.push(bytes, { expiresAt: now + (maxAgeMs || NEVER), redundancy, groupSize }, now);
+    this.#sending ??= this.#startSending();
+    this.#sending.outbox.push(bytes, { expiresAt: now + (maxAgeMs || NEVER), redundancy, groupSize }, now);
     return true;
   }
 
   nextBytes(now: Instant): number {
-    const next = this.#outbox.front(now);
-    if (next === undefined) return this.#plain.nextBytes(now);
-    return next.bytes.length + (next.kind === "first" ? this.#encoder.headBytes : 0);
+    const next = this.#sending?.outbox.front(now);
+    if (this.#sending === undefined || next === undefined) return this.#plain.nextBytes(now);
+    return next.bytes.length + (next.kind === "first" ? this.#sending.encoder.headBytes : 0);
   }
 
   take(path: DatagramCarrier, now: Instant): OutgoingDatagram {
-    const next = this.#outbox.front(now);
-    if (next === undefined) return this.#plain.take();
+    const next = this.#sending?.outbox.front(now);
+    if (this.#sending === undefined || next === undefined) return this.#plain.take();
+    const { outbox, encoder, losses } = this.#sending;
     const { kind } = next;
     if (kind !== "first") {
-      this.#outbox.take(now);
+      outbox.take(now);
       return { type: FRAME_NUMBERED_DATAGRAM + (kind === "copy" ? 1 : 0), bytes: next.bytes };
     }
     const { options } = next;
     const isLossy = path.datagrams !== undefined;
-    this.#encoder.groupSize = isLossy ? options.groupSize : 0;
-    const bytes = this.#encoder.encode(next.bytes, now);
-    this.#outbox.take(now, { bytes, copies: isLossy ? this.#copiesOf(options, path) : 1 });
-    this.#groupOptions = options;
+    encoder.groupSize = isLossy ? options.groupSize : 0;
+    const bytes = encoder.encode(next.bytes, now);
+    outbox.take(now, { bytes, copies: isLossy ? copiesOf(options, path, losses) : 1 });
+    this.#sending.groupOptions = options;
     this.#queueParity(now);
     return { type: FRAME_NUMBERED_DATAGRAM, bytes };
   }
 
   drop(now: Instant): void {
-    if (this.#outbox.front(now) === undefined) this.#plain.drop(now);
-    else this.#outbox.drop(now);
+    if (this.#sending?.outbox.front(now) === undefined) this.#plain.drop(now);
+    else this.#sending.outbox.drop(now);
   }
 
   receive(type: number, bytes: Bytes, now: Instant): readonly Bytes[] {
     if (type < FRAME_NUMBERED_DATAGRAM) return this.#plain.receive(type, bytes);
+    this.#decoder ??= new FecDecoder();
     const came = this.#decoder.receive(bytes, now);
     if (came.length > 0 && type > FRAME_NUMBERED_DATAGRAM) this.#recoveredByCopy++;
     return came.map(({ payload }) => payload);
@@ -120,7 +132,8 @@ export class RepairedDatagrams implements DatagramLine {
 
   pollTimeout(): Instant {
     let at = NEVER;
-    for (const due of [this.#outbox.pollTimeout(), this.#encoder.pollTimeout(), this.#decoder.pollTimeout()]) {
+    for (const timed of [this.#sending?.outbox, this.#sending?.encoder, this.#decoder]) {
+      const due = timed?.pollTimeout() ?? NEVER;
       if (due > this.#handledAt) at = Math.min(at, due);
     }
     return at;
@@ -128,30 +141,39 @@ export class RepairedDatagrams implements DatagramLine {
 
   handleTimeout(now: Instant): void {
     this.#handledAt = now;
-    this.#decoder.handleTimeout(now);
+    this.#decoder?.handleTimeout(now);
     this.#queueParity(now);
   }
 
   clear(): void {
     this.#plain.clear();
-    this.#outbox.clear();
-    this.#encoder.flush();
-    this.#encoder.pollParity(NEVER);
+    this.#sending?.outbox.clear();
+    this.#sending?.encoder.flush();
+    this.#sending?.encoder.pollParity(NEVER);
+  }
+
+  #startSending(): Sending {
+    return {
+      outbox: new DatagramOutbox({ datagramsMax: this.#datagramsMax, copySlackMs: COPY_SLACK_MS }),
+      encoder: new FecEncoder({ groupSize: 0 }),
+      losses: new WeakMap(),
+      groupOptions: { redundancy: 1, groupSize: 0 },
+    };
   }
 
   /** The parity of a group that is full, or waited long enough, goes with what is sent next: not with its group. */
   #queueParity(now: Instant): void {
-    const parity = this.#encoder.pollParity(now);
-    if (parity !== undefined) this.#outbox.pushParity(parity, this.#groupOptions, now);
+    const parity = this.#sending?.encoder.pollParity(now);
+    if (parity !== undefined) this.#sending?.outbox.pushParity(parity, this.#sending.groupOptions, now);
   }
+}
 
-  #copiesOf({ redundancy }: RepairOptions, path: DatagramCarrier): number {
-    if (redundancy !== "adaptive") return redundancy;
-    let loss = this.#losses.get(path);
-    if (loss === undefined) {
-      loss = new LossRate();
-      this.#losses.set(path, loss);
-    }
-    return copiesFor(loss.update(path));
+function copiesOf({ redundancy }: RepairOptions, path: DatagramCarrier, losses: Sending["losses"]): number {
+  if (redundancy !== "adaptive") return redundancy;
+  let loss = losses.get(path);
+  if (loss === undefined) {
+    loss = new LossRate();
+    losses.set(path, loss);
   }
+  return copiesFor(loss.update(path));
 }
