@@ -58,7 +58,8 @@ export class PeerHandle implements Peer {
   readonly #requests: OutgoingRequests;
   readonly #answering = new LazyMap<RequestId, Answering>();
   readonly #pings = new LazyMap<number, Deferred<{ rttMs: number; path: number; remote: string }>>();
-  readonly #datagrams: Datagrams;
+  /** Made when somebody asks for them or one comes: most sessions never have any. */
+  #datagrams: Datagrams | undefined;
   readonly #bidirectional = new ItemQueue<Stream>();
   readonly #unidirectional = new ItemQueue<ReceiveStream>();
   #bidirectionalReadable: ReadableStream<Stream> | undefined;
@@ -76,14 +77,7 @@ export class PeerHandle implements Peer {
     this.id = event.remoteId;
     this.isInitiator = event.isInitiator;
     this.initMessage = event.initMessage;
-    const { session } = this;
-    this.#requests = new OutgoingRequests(node, session);
-    this.#datagrams = new Datagrams({
-      send: (bytes, options) => node.command((machine, now) => machine.sendDatagram(session, bytes, now, options)),
-      get bytesMax() {
-        return node.datagramBytesMax(session);
-      },
-    });
+    this.#requests = new OutgoingRequests(node, this.session);
   }
 
   get name(): string | undefined {
@@ -95,7 +89,7 @@ export class PeerHandle implements Peer {
   }
 
   get datagrams(): PeerDatagrams {
-    return this.#datagrams;
+    return this.#ownDatagrams();
   }
 
   get incomingBidirectionalStreams(): ReadableStream<Stream> {
@@ -269,7 +263,7 @@ export class PeerHandle implements Peer {
   }
 
   onDatagram(bytes: Bytes): void {
-    this.#datagrams.deliver(bytes);
+    this.#ownDatagrams().deliver(bytes);
   }
 
   onPong(event: Extract<NodeEvent, { type: "pong" }>): void {
@@ -294,11 +288,25 @@ export class PeerHandle implements Peer {
     for (const answering of this.#answering.values()) answering.abort(error);
     this.#answering.clear();
     for (const pong of this.#pings.values()) pong.reject(error);
-    this.#datagrams.end();
+    this.#datagrams?.end();
     this.#bidirectional.end();
     this.#unidirectional.end();
     for (const turns of [this.#messageTurns, this.#bidirectionalTurns, this.#unidirectionalTurns]) turns.fail(error);
     this.#closed.resolve({ closeCode: applicationCode ?? 0, reason, code, isRemote });
+  }
+
+  #ownDatagrams(): Datagrams {
+    if (this.#datagrams === undefined) {
+      const { node, session } = this;
+      this.#datagrams = new Datagrams({
+        send: (bytes, options) => node.command((machine, now) => machine.sendDatagram(session, bytes, now, options)),
+        get bytesMax() {
+          return node.datagramBytesMax(session);
+        },
+      });
+      if (this.#error !== undefined) this.#datagrams.end();
+    }
+    return this.#datagrams;
   }
 
   /** The stream that the node opened with the handshake. */

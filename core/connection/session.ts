@@ -14,6 +14,7 @@
 
 import type { ErrorCode } from "../error.ts";
 import { ERRORS, errorCodeOfWire, ProtocolError } from "../error.ts";
+import { LazySet } from "../lazy_collections.ts";
 import type { Bytes, Environment, Instant, Machine } from "../machine.ts";
 import { NEVER } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
@@ -89,7 +90,7 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
   #closing: CloseOptions | undefined;
   #lingerUntil: Instant = NEVER;
   /** Paths that still have to carry the CLOSE frame. */
-  readonly #closeOn = new Set<Path>();
+  readonly #closeOn = new LazySet<Path>();
   #packagesRejected = 0;
 
   constructor(options: SessionOptions, env: Environment, now: Instant) {

@@ -9,7 +9,7 @@
  */
 
 import { ProtocolError } from "../error.ts";
-import { LazySet } from "../lazy_collections.ts";
+import { LazyMap, LazySet } from "../lazy_collections.ts";
 import type { Bytes, Instant } from "../machine.ts";
 import type { ControlFrame, ControlNumbers } from "./control_frames.ts";
 import type { StreamFrameSink } from "./frame_parser.ts";
@@ -76,7 +76,7 @@ export class StreamTable implements ControlNumbers, StreamFrameSink {
   readonly #rttMs: () => number | undefined;
   /** 1 when the peer's ids are odd. */
   readonly #peerBit: number;
-  readonly #streams = new Map<StreamId, Stream>();
+  readonly #streams = new LazyMap<StreamId, Stream>();
   readonly #scheduler = new StreamScheduler<SendHalf>();
   /** Have data, but the session has no credit. */
   readonly #starved = new LazySet<SendHalf>();

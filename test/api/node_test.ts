@@ -188,6 +188,23 @@ test("api: datagrams, ping, stats and events", async () => {
   });
 });
 
+test("api: datagrams that came before anybody asked are there, and those of a session that ended end", async () => {
+  await withPair(async ({ peer, remote }) => {
+    assert.ok(peer.datagrams.send(Uint8Array.of(4)));
+    await peer.ping(); // By the same pipe, behind it.
+    await peer.close();
+    await remote.closed;
+    const reader = remote.datagrams.readable.getReader();
+    assert.deepEqual([...((await reader.read()).value as Uint8Array)], [4]);
+    assert.equal((await reader.read()).done, true);
+  });
+  await withPair(async ({ peer, remote }) => {
+    await peer.close();
+    await remote.closed;
+    assert.equal((await remote.datagrams.readable.getReader().read()).done, true);
+  });
+});
+
 test("api: a node talks to itself", async () => {
   const node = await createNode();
   node.respond("double", (value) => 2 * (value as number));
