@@ -15,16 +15,19 @@ import { TimerHeap } from "./timer_heap.ts";
 /** The round trip is not known yet. WebRTC begins its checks with about as much (RFC 8445 §14.3: 500 ms at least). */
 const FIRST_MS = 300;
 const LATER_MS_MAX = 1_000;
+/** Message 1 of XX is shorter, and less than a third of its answer, which is held back then. RFC 9000 §8.1. */
+const ALONE_BYTES_MIN = 80;
 
 /** The copies that are due. */
 export class HandshakeResends {
   readonly #timers = new TimerHeap();
   readonly #pauses = new Map<PipeId, number>();
 
-  /** The first copy was sent. */
-  start(pipe: PipeId, now: Instant): void {
+  /** The first copy was sent. Returns whether a second one must follow at once, as a lone one gets no answer. */
+  start(pipe: PipeId, now: Instant, bytes: number = ALONE_BYTES_MIN): boolean {
     this.#pauses.set(pipe, FIRST_MS);
     this.#timers.set(pipe, now + FIRST_MS);
+    return bytes < ALONE_BYTES_MIN;
   }
 
   stop(pipe: PipeId): void {

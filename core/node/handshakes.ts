@@ -472,7 +472,7 @@ export class Handshakes {
     noteSent(pending, now, false);
     if (pipe.flow !== undefined) {
       pipe.lastMessage = sent;
-      if (pending.isInitiator) this.#resends.start(pipe.id, now);
+      if (pending.isInitiator && this.#resends.start(pipe.id, now, sent.length)) this.#pipes.send(pipe, sent);
     }
     this.#pipes.setDeadline(pipe, pending.deadline);
     pending.phase = handshake.isComplete ? "proof" : "answer";

@@ -7,6 +7,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { identityFromSeed } from "../../../core/crypto/identity.ts";
+import { nobleProvider } from "../../../core/crypto/noble_provider.ts";
 import { encodeClearMessage } from "../../../core/node/clear_messages.ts";
 import { encodeClearPackage } from "../../../core/wire/package.ts";
 import { dangerousSimEnvironments } from "../../../sim/environment.ts";
@@ -89,6 +91,22 @@ test("datagram handshake: what was lost is no part of the first idea of the roun
     };
     assert.ok(connectPair(pair));
     assert.ok(guess !== undefined && guess <= 100, `${guess}`);
+  }
+});
+
+test("datagram handshake: no pattern waits for a copy of its first message where nothing is lost", () => {
+  const { id } = identityFromSeed(new Uint8Array(32).fill(2), nobleProvider);
+  for (const [name, target, isAnonymous, trips] of [
+    ["IK", { id }, false, 1.5],
+    ["NK", { id }, true, 1.5],
+    ["XX", {}, false, 2],
+  ] as const) {
+    const pair = datagramPair(5, environmentOf, { link: INTEROP_LINK });
+    const { network, client, server } = pair;
+    client.endpoint.dial({ ...target, addresses: ["udp://server:1"] }, { isAnonymous }, network.now);
+    client.host.pump();
+    assert.ok(network.run(5_000, () => client.session !== undefined && server.session !== undefined));
+    assert.ok(network.now < trips * 30 + 5, `${name}: ${network.now} ms, at 30 ms for a round trip`);
   }
 });
 

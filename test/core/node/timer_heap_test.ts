@@ -68,7 +68,7 @@ test("timer heap: whatever is set, moved and taken, it agrees with a plain map",
 test("handshake resends: 300 ms, then twice as long up to a second, until it is answered", () => {
   const resends = new HandshakeResends();
   assert.equal(resends.pollTimeout(), NEVER);
-  resends.start(7, 1000);
+  assert.equal(resends.start(7, 1000, 80), false);
   const pauses: number[] = [];
   let now = 1000;
   for (let copy = 0; copy < 5; copy++) {
@@ -79,8 +79,8 @@ test("handshake resends: 300 ms, then twice as long up to a second, until it is 
     now = at;
   }
   assert.deepEqual(pauses, [300, 600, 1000, 1000, 1000]);
-  resends.start(8, now);
-  resends.start(7, now);
+  assert.equal(resends.start(8, now, 49), true, "so short that its answer would be held back");
+  resends.start(7, now, 200);
   assert.equal(resends.pollTimeout(), now + 300, "another message begins anew");
   resends.stop(7);
   assert.equal(resends.takeDue(now + 300), 8);
