@@ -24,16 +24,17 @@ import { encodeUtf8 } from "../wire/utf8.ts";
 import type { PatternName } from "./clear_messages.ts";
 import { PATTERN_NAMES, PATTERN_NUMBERS, RESET_TOKEN_BYTES } from "./clear_messages.ts";
 import type { EarlyTickets, OpenedTicket } from "./early_tickets.ts";
+import { FIRST_CHECK_BYTES, joinFirstMessage } from "./first_message.ts";
 import type { EarlyData, HandshakePayload } from "./handshake_payload.ts";
 import { CIPHER_AES, CIPHER_CHACHA, decodeHandshakePayload, encodeHandshakePayload } from "./handshake_payload.ts";
 import type { GivenTicket, HeldTicket } from "./ticket_book.ts";
-import { EARLY_TICKET_BYTES, EARLY_TICKET_LIFETIME_MS } from "./ticket_book.ts";
+import { EARLY_TICKET_LIFETIME_MS } from "./ticket_book.ts";
 
 /** Bytes of the first package: one datagram, or what a stranger may leave half of on another pipe. */
 const FIRST_DATAGRAM_BYTES = 548;
 const FIRST_PACKAGE_BYTES = 2048;
-/** What is around the payload of the first message at most: package, address token, ticket, keys and their tags. */
-const FIRST_OVERHEAD_BYTES = 180;
+/** What is around the payload of the first message at most: package, address token, check, ticket, keys and tags. */
+const FIRST_OVERHEAD_BYTES: number = 180 + FIRST_CHECK_BYTES;
 
 /** How a pipe carries packages, as the prologue says it. PROTOCOL §3.3. */
 const TRANSPORT_CLASS: Readonly<Record<PathKind, number>> = { bytes: 1, messages: 2, datagrams: 3, relay: 4 };
@@ -172,8 +173,10 @@ export class Handshake {
     const payload = this.#hasPayload(step) ? this.#ownPayload(now) : EMPTY;
     if (!this.isMyTurn) throw new TypeError("Bug: a handshake message was written out of turn");
     try {
-      const message = this.#noise.writeMessage(payload);
-      return this.#early === undefined ? message : concatBytes(this.#early.ticket.ticket, message);
+      const noise = this.#noise.writeMessage(payload);
+      if (step !== 1) return noise;
+      const ticket = this.#early?.ticket.ticket ?? EMPTY;
+      return joinFirstMessage(this.pattern, { ticket, noise }, this.#expectedKey ?? EMPTY, this.#context.env.crypto);
     } catch (error) {
       // THREATS t-A2: a shared secret that anybody knows.
       if (error instanceof TypeError) return undefined;
@@ -181,10 +184,9 @@ export class Handshake {
     }
   }
 
-  /** Takes the peer's Noise message; `false` when it is not right: `failure` says why. Never throws. */
+  /** Takes the peer's Noise message, of a first message what `splitFirstMessage` gave; `false` when it is not right: `failure` says why. Never throws. */
   read(step: number, message: Uint8Array): boolean {
-    const isBehindTicket = this.pattern === "IKpsk1" && step === 1;
-    const bytes = this.#noise.readMessage(isBehindTicket ? message.subarray(EARLY_TICKET_BYTES) : message);
+    const bytes = this.#noise.readMessage(message);
     if (bytes === undefined) return false;
     if (!this.#hasPayload(step)) return bytes.length === 0;
     const payload = decodeHandshakePayload(bytes);

@@ -73,7 +73,7 @@ export class Handshakes {
     this.#sessions = options.sessions;
     this.#banned = options.banned;
     this.#tie = new HandshakeTie(options.config.identity.id, this.#pending, options.sessions);
-    this.#earlyGate = new EarlyGate(options.context.tickets, options.config.early, this.#tie);
+    this.#earlyGate = new EarlyGate(options.context, options.config.early, this.#tie);
   }
 
   // What happened outside.
@@ -334,10 +334,11 @@ export class Handshakes {
       this.#turnAway(pipe, message.sourceConnectionId, pattern === undefined ? "unsupported" : "handshake_failed");
       return;
     }
-    const opened = pattern === "IKpsk1" ? this.#earlyGate.open(message.noise, now) : undefined;
-    if (pattern === "IKpsk1" && opened === undefined) {
-      // The pipe stays: the initiator begins again on it, without a ticket.
-      this.#pipes.refuse(pipe, message.sourceConnectionId, "unsupported");
+    const first = this.#earlyGate.open(pattern, message.noise, now);
+    if (typeof first === "string") {
+      this.#pipes.refuse(pipe, message.sourceConnectionId, first);
+      // Without its ticket the initiator begins again on the same pipe.
+      if (first !== "unsupported") this.#pipes.drop(pipe.id, "close");
       return;
     }
     const handshake = new Handshake(this.#context, {
@@ -347,11 +348,11 @@ export class Handshakes {
       localConnectionId: this.#sessions.reserveConnectionId(),
       remoteKey: undefined,
       initMessage: undefined,
-      opened,
+      opened: first.opened,
     });
     handshake.remoteConnectionId = message.sourceConnectionId;
     const pending = this.#add(pipe, handshake, undefined, now + this.#config.limits.handshakeTimeoutMs, now);
-    if (!handshake.read(1, message.noise)) {
+    if (!handshake.read(1, first.noise)) {
       // A first message that cannot be opened was most likely meant for another node: IK and NK are to one key.
       this.#refuse(pending, pattern === "XX" ? "handshake_failed" : "identity_mismatch");
       return;
