@@ -184,7 +184,7 @@ export class Handshake {
     }
   }
 
-  /** Takes the peer's Noise message, of a first message what `splitFirstMessage` gave; `false` when it is not right: `failure` says why. Never throws. */
+  /** Takes the peer's Noise message alone; `false` when it is not right: `failure` says why. Never throws. */
   read(step: number, message: Uint8Array): boolean {
     const bytes = this.#noise.readMessage(message);
     if (bytes === undefined) return false;

@@ -305,7 +305,6 @@ export class Handshakes {
     for (const pending of this.#agreements.detached()) this.#discard(pending);
   }
 
-  /** Forgets the handshake of a pipe that ends. */
   abandon(pipe: PipeState): void {
     if (pipe.pending !== undefined) this.#discard(pipe.pending);
   }
