@@ -66,6 +66,7 @@ const run = async (snippet: (node: Awaited<ReturnType<typeof createNode>>) => Pr
 const PAGES: readonly (readonly [page: string, snippets: number, expected: RegExp])[] = [
   ["guide", 9, /nobody there: [\s\S]*all of it\n$/],
   ["observability", 3, /^\w+:\S+ \w+ active .*\n.*\ntracing .* \w{56}\n\S+ ended with closed 0\nall of it\n$/],
+  ["lockstep", 1, /^all of it\n$/],
   ["coming_from", 3, /^count\/1 \{ bytes: 100000 \}\ntrue \d\n\w{4}: hello\nall of it\n$/],
 ];
 
