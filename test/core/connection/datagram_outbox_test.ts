@@ -160,6 +160,56 @@ test("outbox: one that does not fit the path is dropped with its copies; clear f
   assert.deepEqual([outbox.size, outbox.bytes, outbox.peek(1e9), outbox.pollTimeout()], [0, 0, undefined, NEVER]);
 });
 
+test("outbox: copies and parities wait for company, alone no longer than the slack", () => {
+  const outbox = new DatagramOutbox({ copyGapMs: 15, copySlackMs: 5 });
+  outbox.push(Uint8Array.of(1), { copies: 2 }, 0);
+  assert.deepEqual(drain(outbox, 0), [1]);
+  outbox.pushParity(Uint8Array.of(99), {}, 0);
+  assert.equal(outbox.pollTimeout(), 20);
+  assert.deepEqual(drain(outbox, 19), []);
+  assert.deepEqual(drain(outbox, 20), [1, 99], "alone");
+  outbox.push(Uint8Array.of(2), { copies: 2 }, 100);
+  assert.deepEqual(drain(outbox, 100), [2]);
+  outbox.push(Uint8Array.of(3), {}, 114);
+  assert.deepEqual(drain(outbox, 114), [3], "too soon");
+  outbox.push(Uint8Array.of(4), {}, 115);
+  assert.deepEqual(drain(outbox, 115), [4, 2], "with what is fresh");
+  assert.deepEqual([outbox.sent, outbox.copiesSent, outbox.paritiesSent], [4, 2, 1]);
+  assert.equal(outbox.pollTimeout(), NEVER);
+});
+
+test("outbox: a parity expires, makes room before what is fresh, and counts neither as expired nor as dropped", () => {
+  const outbox = new DatagramOutbox({ datagramsMax: 2, copyGapMs: 5 });
+  outbox.pushParity(Uint8Array.of(99), { expiresAt: 8 }, 0);
+  assert.equal(outbox.front(5)?.kind, "parity");
+  assert.deepEqual(drain(outbox, 8), []);
+  outbox.pushParity(Uint8Array.of(98), {}, 10);
+  outbox.push(Uint8Array.of(1), {}, 10);
+  outbox.push(Uint8Array.of(2), {}, 10);
+  assert.equal(outbox.pollTimeout(), NEVER, "the parity made room");
+  outbox.drop(10);
+  assert.deepEqual(drain(outbox, 10), [2]);
+  assert.deepEqual([outbox.expired, outbox.dropped, outbox.paritiesSent], [0, 1, 0]);
+});
+
+test("outbox: what is sent may be told when it is sent: its copies hold that, and what they add is bounded", () => {
+  const outbox = new DatagramOutbox({ bytesMax: 6, copyGapMs: 5 });
+  outbox.push(Uint8Array.of(1), { copies: 1 }, 0);
+  outbox.take(0, { bytes: Uint8Array.of(7, 1), copies: 3 });
+  assert.deepEqual([outbox.bytes, outbox.size], [2, 1]);
+  assert.deepEqual(outbox.front(5), outbox.front(5));
+  assert.deepEqual([outbox.front(5)?.kind, outbox.peek(5)], ["copy", Uint8Array.of(7, 1)]);
+  assert.deepEqual([drain(outbox, 5), drain(outbox, 10), drain(outbox, 15)], [[7], [7], []]);
+  outbox.push(Uint8Array.of(1), {}, 20);
+  outbox.take(20, { bytes: new Uint8Array(7), copies: 2 });
+  assert.deepEqual([outbox.bytes, outbox.size], [0, 0], "a copy above the limit is not kept");
+  outbox.push(Uint8Array.of(1), {}, 30);
+  outbox.take(30, { bytes: Uint8Array.of(1), copies: 100 });
+  let copies = 0;
+  for (let now = 35; now < 200; now += 5) copies += drain(outbox, now).length;
+  assert.equal(copies, 7);
+});
+
 test("outbox: whatever is pushed and whenever it is drained, no late one leaves and none is lost uncounted", () => {
   const step = fc.record({
     waitMs: fc.nat({ max: 12 }),
