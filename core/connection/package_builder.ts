@@ -158,6 +158,7 @@ export class PackageBuilder {
 
   #seal(path: Path, content: PackageContent | undefined, now: Instant): Bytes {
     const packageNumber = path.nextPackageNumber;
+    const toldUpTo = path.takeTold();
     if (content !== undefined && path.datagrams !== undefined) this.#pad(path.id, packageNumber);
     const plaintext = this.#writer.written;
     const bytes = this.#send.seal(path.id, packageNumber, plaintext, now);
@@ -176,6 +177,7 @@ export class PackageBuilder {
         parts: parts.length > 0 ? parts : NO_PARTS,
         controls: controls.length > 0 ? controls : NO_CONTROLS,
         isMtuProbe,
+        toldUpTo,
         isLost: false,
         isRequeued: false,
       };

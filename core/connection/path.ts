@@ -91,6 +91,10 @@ export class Path {
   #inFlightPackages = 0;
 
   readonly #received = new RangeSet();
+  /** The peer is known to have heard of all that came below: it is not told again. RFC 9000 §13.2.4. */
+  #toldFloor = 0;
+  /** What the acknowledgement written last tells of, until its package is sealed. */
+  #toldUpTo = 0;
   /** Numbers below were forgotten and count as received. */
   #receivedFloor = 0;
   #largestReceivedAt: Instant = 0;
@@ -198,6 +202,7 @@ export class Path {
     const isInOrder = packageNumber === (last?.end ?? 0);
     if (this.isNewest) this.#largestReceivedAt = now;
     this.#received.add(packageNumber, packageNumber + 1);
+    if (packageNumber < this.#toldFloor) this.#toldFloor = packageNumber; // A late one was not told of.
     while (this.#received.rangeCount > RECEIVED_RANGES_MAX) {
       this.#receivedFloor = (this.#received.first as { end: number }).end;
       this.#received.removeFirst();
@@ -229,7 +234,10 @@ export class Path {
     writer.varint(last.end - 1);
     writer.varint(Math.max(0, Math.round((now - this.#largestReceivedAt) * 1000)));
     const room = Math.floor((writer.remaining - ACK_FRAME_BYTES_MAX) / 16);
-    const more = Math.max(0, Math.min(ranges.length - 1, room));
+    let untold = 0;
+    while (untold < index && (ranges[index - 1 - untold] as { end: number }).end > this.#toldFloor) untold++;
+    const more = Math.max(0, Math.min(untold, room));
+    this.#toldUpTo = more === untold ? last.end : 0;
     writer.varint(more);
     writer.varint(last.end - 1 - last.start);
     let smallest = last.start;
@@ -241,6 +249,13 @@ export class Path {
     }
     this.#unackedBytes = this.#unackedPackages = 0;
     this.#ackDueAt = NEVER;
+  }
+
+  /** How far the acknowledgement tells that was written since the last call; 0 when there was none. */
+  takeTold(): number {
+    const told = this.#toldUpTo;
+    this.#toldUpTo = 0;
+    return told;
   }
 
   /** Takes an ACK frame for this path. Throws `ProtocolError` when it covers what was never sent. THREATS t-C5. */
@@ -259,6 +274,7 @@ export class Path {
         if (sent === undefined) continue;
         this.#sent[number - this.#sentBase] = undefined;
         isNew = true;
+        if ((sent.toldUpTo ?? 0) > this.#toldFloor) this.#toldFloor = sent.toldUpTo as number;
         if (!sent.isLost) {
           this.#inFlightBytes -= sent.bytes;
           this.#inFlightPackages--;

@@ -18,6 +18,8 @@ export interface SentPackage {
   readonly controls: readonly ControlFrame[];
   /** Whether it only finds out whether its size gets through: its loss says nothing of congestion. RFC 8899 §3. */
   readonly isMtuProbe: boolean;
+  /** Its acknowledgement told of all that came before this number; 0 or left out without one. RFC 9000 §13.2.4. */
+  readonly toldUpTo?: number;
   /** Given up; kept for a while because its acknowledgement would show that it was given up too early. */
   isLost: boolean;
   /** Its frames were handed back to be sent again. */

@@ -235,3 +235,51 @@ test("path numbers: each side has its own, counts up, and takes none of the othe
   assert.equal(right.mayPeerOpen(6), true);
   assert.deepEqual([left.mayPeerOpen(1), left.mayPeerOpen(0), left.mayPeerOpen(2)], [true, false, false]);
 });
+
+/** A package leaves with the acknowledgement that is owed, and gets one itself: the peer has heard of all in it. */
+function tellAndHear(path: Path, room = 1200): AckFrame {
+  const told = ackOf(path, NOW, room);
+  const packageNumber = path.nextPackageNumber;
+  const toldUpTo = path.takeTold();
+  const content = { parts: [], controls: [], isMtuProbe: false, isLost: false, isRequeued: false };
+  path.onSent(50, { packageNumber, sentAt: NOW, bytes: 50, phase: 0, toldUpTo, ...content }, NOW);
+  const ack = { ...emptyAckFrame(), path: 3, count: 1, delayMs: 0 };
+  ack.starts[0] = packageNumber;
+  ack.ends[0] = packageNumber + 1;
+  const sink = { onPackageAcked: () => {}, onPackageLost: () => {} };
+  assert.equal(path.onAck(ack, sink as never, NOW), true);
+  return told;
+}
+
+test("path acks: what the peer has heard of is not told again; a late one is. RFC 9000 §13.2.4", () => {
+  const path = pathOf();
+  receive(path, [0, 1, 3, 5]);
+  assert.equal(tellAndHear(path).count, 3);
+  receive(path, [7]);
+  assert.deepEqual(rangesOf(ackOf(path)), [[7, 8]]);
+  receive(path, [2]);
+  assert.deepEqual(rangesOf(ackOf(path)), [
+    [7, 8],
+    [5, 6],
+    [0, 4],
+  ]);
+  assert.equal(path.isDuplicate(5), true);
+  // One that was told by a package that was never heard of is told again.
+  tellAndHear(path);
+  receive(path, [9]);
+  ackOf(path);
+  receive(path, [11]);
+  assert.deepEqual(rangesOf(ackOf(path)), [
+    [11, 12],
+    [9, 10],
+  ]);
+});
+
+test("path acks: what did not fit into an acknowledgement counts as not told", () => {
+  const path = pathOf();
+  const even = Array.from({ length: 30 }, (_, index) => 2 * index);
+  receive(path, even);
+  const told = tellAndHear(path, 150);
+  assert.ok(told.count < even.length);
+  assert.equal(ackOf(path).count, even.length);
+});
