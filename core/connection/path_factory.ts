@@ -8,15 +8,13 @@ import type { Instant } from "../machine.ts";
 import { PACKAGE_BYTES_MAX } from "../wire/package.ts";
 import { DatagramRecovery } from "./datagram_recovery.ts";
 import { Path } from "./path.ts";
-import { ReliableRecovery } from "./recovery.ts";
+import { RelayedRecovery, ReliableRecovery } from "./recovery.ts";
 import { RttEstimator } from "./rtt.ts";
 import type { SessionTrace } from "./session_trace.ts";
 import type { PathFacts, PathId, SessionConfig } from "./session_types.ts";
 
 /** Reliable paths have no state of their own. */
 const RELIABLE = new ReliableRecovery(PACKAGE_BYTES_MAX);
-/** Smaller ones over a relay: a slow one gives a sign of life for each, and begins to forward sooner. */
-const RELAYED = new ReliableRecovery(16 * 1024);
 
 /** Makes a path. */
 export function makePath(
@@ -41,7 +39,7 @@ export function makePath(
           now,
         })
       : undefined;
-  const recovery = datagrams ?? (facts.kind === "relay" ? RELAYED : RELIABLE);
+  const recovery = datagrams ?? (facts.kind === "relay" ? new RelayedRecovery(rtt) : RELIABLE);
   const path = new Path({ id, facts, state, rtt, datagrams, recovery, trace }, now);
   trace?.onPathAssigned(path, now);
   return path;
