@@ -419,4 +419,12 @@ export const SESSION_MUTATIONS: readonly Mutation[] = [
     after: "const ASKING_DATAGRAM_BYTES_MIN = 1;",
     tests: PATH_VALIDATION,
   },
+  // core/connection/recovery.ts
+  {
+    name: "packages over a slow relay are as large as over a quick one",
+    file: "core/connection/recovery.ts",
+    before: "if (smoothedMs <= RELAYED_QUICK_MS) return RELAYED_BYTES_MAX;",
+    after: "if (smoothedMs >= 0) return RELAYED_BYTES_MAX;",
+    tests: [`${CONNECTION}/relayed_recovery_test.ts`],
+  },
 ];
