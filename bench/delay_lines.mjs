@@ -1,9 +1,9 @@
 /**
- * Lines with a delay, in front of a server on this machine: what is on them is not lost, not reordered, and comes half a
- * round trip later.
+ * Lines with a delay, in front of a server on this machine: what is on them is not lost, not reordered, and comes half
+ * a round trip later.
  *
- * A TCP connection to this machine is there at once, so its first bytes are held for one more round trip: as long as the
- * connecting would have taken.
+ * A TCP connection to this machine is there at once, so its first bytes are held for one more round trip: as long as
+ * the connecting would have taken.
  *
  * @module
  */

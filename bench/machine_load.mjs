@@ -51,7 +51,10 @@ function machine() {
   return { busy, all };
 }
 
-/** Milliseconds of processor time of a process, or `undefined`; proc(5): the 14th and 15th field, after a name that may hold spaces. */
+/**
+ * Milliseconds of processor time of a process, or `undefined`; proc(5): the 14th and 15th field, after a name
+ * that may hold spaces.
+ */
 export function timeOf(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

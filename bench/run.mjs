@@ -6,9 +6,9 @@
  *                    [--flags=--no-incremental-marking] [--json FILE]
  *
  * Fairness: the same message sizes, encrypted and authenticated but for the bare sockets of the runtime, which are the
- * floor; rounds of the systems are interleaved; a warm-up is not counted. On a shared machine `--patience 30` waits up to
- * so many seconds for others to leave four fifths of the processors, and `--tries 3` measures again where they took more
- * meanwhile, and keeps the calmest try. What is told per second of the busiest process depends on others less: it
+ * floor; rounds of the systems are interleaved; a warm-up is not counted. On a shared machine `--patience 30` waits up
+ * to so many seconds for others to leave four fifths of the processors, and `--tries 3` measures again where they took
+ * more meanwhile, and keeps the calmest try. What is told per second of the busiest process depends on others less: it
  * is what comes to pass where each process has a processor to itself, but for what interruptions cost.
  *
  * @module

@@ -1,5 +1,6 @@
 /**
- * hyperdht's encrypted streams in the bench: Noise over UDX, which is native code. It chooses the size of its datagrams.
+ * hyperdht's encrypted streams in the bench: Noise over UDX, which is native code. It chooses the size of its
+ * datagrams.
  *
  * @module
  */

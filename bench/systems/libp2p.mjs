@@ -1,6 +1,6 @@
 /**
- * js-libp2p in the bench: TCP, Noise, yamux, circuit relay v2; limits raised so that they do not throttle. Needs Node 22
- * or later.
+ * js-libp2p in the bench: TCP, Noise, yamux, circuit relay v2; limits raised so that they do not throttle. Needs Node
+ * 22 or later.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * werift's data channels in the bench: WebRTC in JavaScript, with SCTP over DTLS over UDP. Two plain lines over TCP stand
- * for the signalling.
+ * werift's data channels in the bench: WebRTC in JavaScript, with SCTP over DTLS over UDP. Two plain lines over TCP
+ * stand for the signalling.
  *
  * @module
  */
