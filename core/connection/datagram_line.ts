@@ -82,4 +82,6 @@ export type DatagramRepair = (limits: {
   readonly datagramsMax: number;
   /** Datagrams of a group that the other end takes; 0 when it knows nothing of repairs. */
   readonly groupMax: number;
+  /** Whether everything goes by a second path as well: then each is numbered, so that it comes out once. */
+  readonly isRedundant: boolean;
 }) => DatagramLine;

@@ -13,7 +13,14 @@ import { Writer } from "../wire/writer.ts";
 import type { ControlFrame } from "./control_frames.ts";
 import { CONTROL_FRAME_BYTES_MAX, encodeCloseFrame, encodeControlFrame } from "./control_frames.ts";
 import type { DatagramLine, OutgoingDatagram } from "./datagram_line.ts";
-import { FRAME_PING, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LENGTH_BIT, STREAM_OFFSET_BIT } from "./frame_types.ts";
+import {
+  FRAME_NUMBERED_DATAGRAM,
+  FRAME_PING,
+  FRAME_STREAM,
+  STREAM_FIN_BIT,
+  STREAM_LENGTH_BIT,
+  STREAM_OFFSET_BIT,
+} from "./frame_types.ts";
 import { PROTECTION_BYTES_MAX, type SendProtection } from "./package_protection.ts";
 import { ACK_FRAME_BYTES_MAX, type Path } from "./path.ts";
 import type { SentPackage } from "./sent_package.ts";
@@ -25,6 +32,7 @@ const STREAM_HEADER_BYTES_MAX = 1 + 8 + 8 + 3;
 /** A node that forgot the session answers only a datagram that is larger than its answer. RFC 9000 §10.3.3. */
 const ASKING_DATAGRAM_BYTES_MIN = 41;
 const NO_PARTS: readonly StreamPart[] = [];
+const NO_DATAGRAMS: OutgoingDatagram[] = [];
 const NO_CONTROLS: readonly ControlFrame[] = [];
 const PING: ControlFrame = { type: "ping", token: 0 };
 
@@ -54,7 +62,7 @@ export class PackageBuilder {
   readonly #writer = new Writer(new Uint8Array(0));
   /** What the last package held. */
   #lastParts: readonly StreamPart[] = NO_PARTS;
-  #lastDatagrams: OutgoingDatagram[] = [];
+  #lastDatagrams: OutgoingDatagram[] = NO_DATAGRAMS;
 
   constructor(sources: PackageSources) {
     this.#streams = sources.streams;
@@ -74,13 +82,15 @@ export class PackageBuilder {
     const end = Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX);
     writer.reset(this.#scratch, 0, end);
     const parts: StreamPart[] = [];
+    let taken = NO_DATAGRAMS;
     const controls: ControlFrame[] = [];
     this.#writeControls(path.controls, controls);
     let isEliciting = false;
     // What proves a path goes alone and first: behind bulk data a slow path would be given up before it is proved.
     if (session !== undefined && controls.length === 0) {
       this.#writeControls(session, controls);
-      isEliciting = this.#writeDatagrams(path, now) > 0;
+      taken = this.#writeDatagrams(path, now);
+      isEliciting = taken.length > 0;
       this.#writeStreams(parts);
     }
     isEliciting ||= parts.length > 0 || controls.length > 0;
@@ -95,6 +105,7 @@ export class PackageBuilder {
     if (path.owesAck && (isEliciting || now >= path.ackDueAt)) path.writeAck(writer, now);
     if (writer.length === 0) return undefined;
     this.#lastParts = parts;
+    this.#lastDatagrams = taken;
     return this.#seal(path, isEliciting ? { parts, controls, isMtuProbe: false } : undefined, now);
   }
 
@@ -112,7 +123,11 @@ export class PackageBuilder {
       Math.min(this.#scratch.length, path.recovery.packageBytesMax - PROTECTION_BYTES_MAX),
     );
     const parts: StreamPart[] = [];
-    for (const last of this.#lastDatagrams) if (writer.remaining >= last.bytes.length + 8) this.#writeDatagram(last);
+    for (const last of this.#lastDatagrams) {
+      // Without a number the other side could not tell that it is the same.
+      if (last.type < FRAME_NUMBERED_DATAGRAM || writer.remaining < last.bytes.length + 8) continue;
+      this.#writeDatagram({ type: FRAME_NUMBERED_DATAGRAM + 1, bytes: last.bytes });
+    }
     for (const part of this.#lastParts) {
       const half = this.#streams.sendHalf(part.stream);
       // It may have been acknowledged meanwhile, or its stream reset: there is nothing left to copy then.
@@ -122,7 +137,7 @@ export class PackageBuilder {
       parts.push(part);
     }
     this.#lastParts = NO_PARTS;
-    this.#lastDatagrams = [];
+    this.#lastDatagrams = NO_DATAGRAMS;
     if (writer.length === 0) return undefined;
     return this.#seal(path, { parts, controls: NO_CONTROLS, isMtuProbe: false }, now);
   }
@@ -211,9 +226,8 @@ export class PackageBuilder {
     this.#writer.bytes(bytes);
   }
 
-  #writeDatagrams(path: Path, now: Instant): number {
-    let written = 0;
-    if (this.#lastDatagrams.length > 0) this.#lastDatagrams = [];
+  #writeDatagrams(path: Path, now: Instant): OutgoingDatagram[] {
+    let written = NO_DATAGRAMS;
     for (;;) {
       const length = this.#datagrams.nextBytes(now);
       if (length < 0) return written;
@@ -225,8 +239,8 @@ export class PackageBuilder {
       }
       const next = this.#datagrams.take(path, now);
       this.#writeDatagram(next);
-      this.#lastDatagrams.push(next);
-      written++;
+      if (written === NO_DATAGRAMS) written = [next];
+      else written.push(next);
     }
   }
 

@@ -50,6 +50,7 @@ interface Sending {
 export class RepairedDatagrams implements DatagramLine {
   readonly #groupMax: number;
   readonly #datagramsMax: number;
+  readonly #isRedundant: boolean;
   readonly #plain: DatagramQueue;
   /** Made with the first datagram of their direction: most sessions never have one, and a decoder takes 4 KB. */
   #sending: Sending | undefined;
@@ -61,6 +62,7 @@ export class RepairedDatagrams implements DatagramLine {
   constructor(limits: Parameters<DatagramRepair>[0]) {
     this.#groupMax = limits.groupMax;
     this.#datagramsMax = limits.datagramsMax;
+    this.#isRedundant = limits.isRedundant;
     this.#plain = new DatagramQueue(limits.datagramsMax);
   }
 
@@ -83,7 +85,9 @@ export class RepairedDatagrams implements DatagramLine {
     const { maxAgeMs, redundancy = 1, fec = 0 } = options;
     // Written so that NaN asks for nothing.
     const isPlain = redundancy !== "adaptive" && !(redundancy > 1) && !(fec > 0);
-    if (this.#groupMax === 0 || isPlain) return this.#plain.push(bytes, options, room, now);
+    // One without room for its number goes by one path alone.
+    const isNumbered = !isPlain || (this.#isRedundant && room >= FEC_OVERHEAD_BYTES_MAX);
+    if (this.#groupMax === 0 || !isNumbered) return this.#plain.push(bytes, options, room, now);
     // The parity must fit as well, and is longer.
     if (room < FEC_OVERHEAD_BYTES_MAX) return false;
     const groupSize = fec > 0 ? Math.min(Math.ceil(fec), this.#groupMax) : 0;

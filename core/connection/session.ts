@@ -116,9 +116,11 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
       now: () => this.#now,
       rttMs: () => slowestRttMs(this.#paths.byId.values()),
     });
-    const { datagramRepair, datagramsMax } = options.config;
+    const { datagramRepair, datagramsMax, pathPolicy } = options.config;
     const { datagramGroupMax: groupMax } = options.remote;
-    this.#datagrams = datagramRepair?.({ datagramsMax, groupMax }) ?? new DatagramQueue(datagramsMax);
+    this.#datagrams =
+      datagramRepair?.({ datagramsMax, groupMax, isRedundant: pathPolicy === "redundant" }) ??
+      new DatagramQueue(datagramsMax);
     this.#builder = new PackageBuilder({
       streams: this.#streams,
       datagrams: this.#datagrams,
@@ -335,13 +337,13 @@ export class Session implements Machine<SessionInput, SessionOutput, SessionEven
     const { pathPolicy } = this.#config;
     const unsent = pathPolicy === "aggregate" && this.#paths.byId.size > 1 ? this.#streams.unsentBytes : 0;
     const best = choosePath(this.#paths.byId.values(), pathPolicy, unsent);
+    // Before the next package: a builder remembers the last one alone.
+    const other = pathPolicy === "redundant" && this.#builder.hasRepeatable ? this.#paths.besides(best) : undefined;
+    const copy = other && this.#builder.repeat(other, now);
+    if (other !== undefined && copy !== undefined) return { path: other.id, bytes: copy };
     for (const path of this.#paths.byId.values()) {
       if (!path.isWritable) continue;
       const isBest = path === best;
-      if (pathPolicy === "redundant" && !isBest && path.hasRoom && this.#builder.hasRepeatable) {
-        const copy = path.state === "active" ? this.#builder.repeat(path, now) : undefined;
-        if (copy !== undefined) return { path: path.id, bytes: copy };
-      }
       const mayAsk = path.hasRoom && (isBest || path.controls.length > 0 || path.isProbeDue);
       if (!mayAsk && now < path.ackDueAt) continue;
       const bytes = mayAsk

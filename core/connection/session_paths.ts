@@ -47,6 +47,14 @@ export class SessionPaths {
     return choosePath(this.byId.values());
   }
 
+  /** One that carries data as well and has room, for a copy of what went by `best`. */
+  besides(best: Path | undefined): Path | undefined {
+    for (const path of this.byId.values()) {
+      if (path !== best && path.state === "active" && path.isWritable && path.hasRoom) return path;
+    }
+    return undefined;
+  }
+
   add(id: PathId, facts: PathFacts, state: "opening" | "active", now: Instant): Path {
     const path = makePath({ id, facts, state, config: this.#config, trace: this.#trace }, now);
     this.byId.set(id, path);

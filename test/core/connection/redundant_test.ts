@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { datagramRepair } from "../../../core/connection/repaired_datagrams.ts";
 import { seededNumbers } from "../test_environment.ts";
 import { readAll, SessionPair } from "./session_pair.ts";
 
@@ -47,6 +48,34 @@ test("redundant: a stream goes by both paths; one of them is enough, and the byt
   const read = readAll(both.right, id);
   assert.deepEqual(read.bytes, bytesOf(3000));
   assert.equal(read.end, "end");
+});
+
+test("redundant: of several packages each is copied, not the last one alone", () => {
+  const pair = redundantPair();
+  const id = pair.left.session.openStream() as number;
+  pair.left.session.write(id, bytesOf(100_000));
+  pair.collect(pair.left);
+  (pair.pipes[0] as { underWay: unknown[] }).underWay.length = 0;
+  pair.deliver(pair.pipes[1] as never);
+  assert.deepEqual(readAll(pair.right, id).bytes, bytesOf(100_000));
+});
+
+test("redundant: a datagram goes by both paths where the other side can tell copies, and comes out once", () => {
+  for (const isNumbered of [true, false]) {
+    const datagrams = isNumbered ? { datagramRepair } : {};
+    for (const dead of [undefined, 0, 1]) {
+      const pair = new SessionPair({ config: { pathPolicy: "redundant", ...datagrams } });
+      pair.attach(pair.left);
+      pair.settle();
+      for (let index = 0; index < 5; index++) pair.left.session.sendDatagram(bytesOf(100, index + 1), {}, pair.now);
+      pair.collect(pair.left);
+      if (dead !== undefined) (pair.pipes[dead] as { underWay: unknown[] }).underWay.length = 0;
+      pair.settle();
+      const came = pair.right.events.filter(({ type }) => type === "datagram").length;
+      if (isNumbered) assert.equal(came, 5, `dead: ${dead}`);
+      else assert.ok(came === 5 || (dead !== undefined && came === 0), `dead: ${dead}, ${came}`);
+    }
+  }
 });
 
 test("redundant: what was acknowledged while the second path was blocked is not copied any more", () => {

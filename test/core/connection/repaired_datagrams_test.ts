@@ -27,7 +27,7 @@ const UDP: DatagramCarrier = { packagesSent: 0, datagrams: { packagesLost: 0, sp
 const TCP: DatagramCarrier = { packagesSent: 0, datagrams: undefined };
 
 function lineOf(groupMax = 32, datagramsMax = 256): RepairedDatagrams {
-  return new RepairedDatagrams({ datagramsMax, groupMax });
+  return new RepairedDatagrams({ datagramsMax, groupMax, isRedundant: false });
 }
 
 /** All that leaves now. */
