@@ -11,6 +11,7 @@
  */
 
 import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -94,7 +95,9 @@ function check(name, command, args) {
 
 function suites() {
   const list = [];
-  const nodeArgs = ["--test", "--test-reporter=tap", "--test-timeout=300000"];
+  // Left to itself Node keeps one processor free, which of two is half.
+  const jobs = `--test-concurrency=${Math.max(2, availableParallelism())}`;
+  const nodeArgs = ["--test", "--test-reporter=tap", "--test-timeout=300000", jobs];
   if (values.quick === true) {
     return [{ name: "suite:this", command: node, args: [...tsx, ...nodeArgs, ...suite, ...nodeOnly], count: countTap }];
   }
