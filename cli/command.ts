@@ -58,6 +58,7 @@ export async function startNode(context: CommandContext, extra: Partial<NodeOpti
   return await createNode({
     relays: settings.relays,
     listen: settings.listen,
+    announce: settings.announce,
     ...(key === undefined ? {} : { identity: { store: key } }),
     ...(settings.name === undefined ? {} : { name: settings.name }),
     ...(settings.admission === undefined ? {} : { admission: admissionOf(settings.admission) }),

@@ -32,6 +32,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
 export const SHARED_OPTIONS = {
   relay: { type: "string", multiple: true, short: "r" },
   listen: { type: "string", multiple: true, short: "l" },
+  announce: { type: "string", multiple: true },
   key: { type: "string", short: "k" },
   anonymous: { type: "boolean" },
   name: { type: "string", short: "n" },
@@ -47,6 +48,7 @@ export const SHARED_HELP: string = `\
 Options of every command; each can also be set in the environment or in a JSON file, the flag wins:
   -r, --relay RELAY     register with a relay: a ticket or an address     VIADUCT_RELAY     "relays"
   -l, --listen ADDRESS  listen, such as tcp://0.0.0.0:0, udp://…, ws://…  VIADUCT_LISTEN    "listen"
+      --announce ADDRESS  put into tickets: where others reach it       VIADUCT_ANNOUNCE  "announce"
   -k, --key FILE        the key file, made when missing                   VIADUCT_KEY       "key"
       --anonymous       a fresh key in memory
   -n, --name NAME       the name to ask relays for                        VIADUCT_NAME      "name"

@@ -16,6 +16,8 @@ export interface Settings {
   readonly relays: readonly string[];
   /** Addresses to listen on. */
   readonly listen: readonly string[];
+  /** Addresses for tickets besides those. */
+  readonly announce: readonly string[];
   /** The file with the identity; `undefined` is anonymous. */
   readonly key: string | undefined;
   readonly name: string | undefined;
@@ -50,6 +52,7 @@ export function loadSettings(flags: Flags): Settings {
   return {
     relays: listOf(flags.relay) ?? split(env.VIADUCT_RELAY) ?? fileList(file, "relays") ?? [],
     listen: listOf(flags.listen) ?? split(env.VIADUCT_LISTEN) ?? fileList(file, "listen") ?? [],
+    announce: listOf(flags.announce) ?? split(env.VIADUCT_ANNOUNCE) ?? fileList(file, "announce") ?? [],
     key: flags.anonymous === true ? undefined : key,
     name: textOf(flags.name) ?? env.VIADUCT_NAME ?? fileText(file, "name"),
     admission: textOf(flags.admission) ?? env.VIADUCT_ADMISSION ?? fileText(file, "admission"),

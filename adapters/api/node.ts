@@ -173,7 +173,8 @@ export class NodeHandle<Extra = never> implements Node {
 
   ticket(options: { readonly token?: Uint8Array } = {}): string {
     const { id, name, addresses, relays } = this;
-    return ownTicket({ id, name, addresses, relays, token: options.token }, this.runtime);
+    const { announce: announced = [] } = this.#parts.options;
+    return ownTicket({ id, name, announced, addresses, relays, token: options.token }, this.runtime);
   }
 
   async listen(text: string, options?: ListenOptions): Promise<string> {

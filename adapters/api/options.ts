@@ -10,12 +10,15 @@ import type { DatagramRepair } from "../../core/connection/datagram_line.ts";
 import { DEFAULT_SESSION_CONFIG } from "../../core/connection/session_defaults.ts";
 import type { CongestionName, PathPolicy } from "../../core/connection/session_types.ts";
 import type { Identity } from "../../core/crypto/identity.ts";
+import { ViaductError } from "../../core/error.ts";
 import type { Bytes } from "../../core/machine.ts";
 import { DEFAULT_ENDPOINT_LIMITS } from "../../core/node/endpoint_defaults.ts";
 import { DEFAULT_NODE_LIMITS } from "../../core/node/node_defaults.ts";
 import type { NodeConfig } from "../../core/node/node_types.ts";
 import { encodeUtf8, utf8Bytes } from "../../core/wire/utf8.ts";
+import { parseAddress } from "../address.ts";
 import { isBytes } from "./bytes.ts";
+import { isAnyHost } from "./own_ticket.ts";
 import type { Limits, NodeOptions } from "./types.ts";
 
 /** The defaults of `limits`. A browser holds fewer sessions. */
@@ -44,6 +47,8 @@ const TOKEN_BYTES_MAX = 64;
 const ADMISSION = /^[\x21-\x7e]{1,2048}$/;
 const SEED_BYTES = 32;
 const INIT_MESSAGE_BYTES_MAX = 200;
+/** Half of a ticket's addresses: the node's own ones find room as well. */
+const ANNOUNCED_MAX = 8;
 
 /** Fills in and checks the limits. */
 export function resolveLimits(options: NodeOptions, runtimeName: string): Limits {
@@ -71,10 +76,11 @@ export function nodeConfigOf(
   if (options.identity instanceof Uint8Array) checkBytes("identity", options.identity, SEED_BYTES, SEED_BYTES);
   const aboutBytes = typeof about === "string" ? utf8Bytes(about) : Number.NaN;
   if (!(aboutBytes <= ABOUT_BYTES_MAX)) fail("about", `be text of at most ${ABOUT_BYTES_MAX} bytes`, aboutBytes);
-  for (const list of ["listen", "relays"] as const) {
+  for (const list of ["listen", "relays", "announce"] as const) {
     const value: unknown = options[list];
     if (value !== undefined && !Array.isArray(value)) fail(list, "be an array of texts", value);
   }
+  checkAnnounced(options.announce ?? []);
   checkNumber("keepAliveMs", keepAliveMs, 0, 3_600_000);
   checkNumber("idleTimeoutMs", idleTimeoutMs, 1_000, 3_600_000);
   checkNumber("resumeWindowMs", resumeWindowMs, 0, 3_600_000);
@@ -156,4 +162,14 @@ function checkBytes(name: string, value: Uint8Array | undefined, least: number, 
 
 function fail(name: string, must: string, value: unknown): never {
   throw new RangeError(`Cannot create node as '${name}' must ${must}: current value is ${String(value)}`);
+}
+
+/** What is announced goes into tickets, which nobody could use were it malformed or meant for any machine. */
+function checkAnnounced(announced: readonly string[]): void {
+  if (announced.length > ANNOUNCED_MAX) fail("announce", `have at most ${ANNOUNCED_MAX} addresses`, announced.length);
+  for (const text of announced) {
+    const address = typeof text === "string" ? parseAddress(text) : undefined;
+    if (address !== undefined && !isAnyHost(address.host) && address.port !== 0) continue;
+    throw new ViaductError("address_invalid", { detail: `announce: ${String(text).slice(0, 128)}` });
+  }
 }

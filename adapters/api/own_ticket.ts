@@ -16,10 +16,17 @@ const RELAYS_MAX = 8;
 const LOOPBACK = "127.0.0.1";
 const ANY = new Set(["0.0.0.0", "::", "0:0:0:0:0:0:0:0"]);
 
+/** Whether a host stands for every address of a machine. */
+export function isAnyHost(host: string): boolean {
+  return ANY.has(host);
+}
+
 /** What goes into a ticket. */
 export interface TicketParts {
   readonly id: NodeId;
   readonly name: string | undefined;
+  /** Addresses that the program says others reach it at. */
+  readonly announced: readonly string[];
   /** Addresses listened on. */
   readonly addresses: readonly string[];
   readonly relays: readonly RelayStatus[];
@@ -29,13 +36,14 @@ export interface TicketParts {
 /** Writes it. */
 export function ownTicket(parts: TicketParts, runtime: Runtime): string {
   const { id, name, token } = parts;
+  const own = reachableAddresses(parts.addresses, runtime);
   const relays = parts.relays
     .filter((relay) => relay.state !== "refused")
     .map((relay) => ({ addresses: [relay.address], ...(relay.id === undefined ? {} : { id: relay.id }) }));
   return encodeTicket(
     {
       id,
-      addresses: reachableAddresses(parts.addresses, runtime).slice(0, ADDRESSES_MAX),
+      addresses: [...new Set([...parts.announced, ...own])].slice(0, ADDRESSES_MAX),
       relays: relays.slice(0, RELAYS_MAX),
       ...(name === undefined ? {} : { name }),
       ...(token === undefined ? {} : { token }),

@@ -148,6 +148,11 @@ export interface NodeOptions {
   readonly about?: string;
   /** Addresses to listen on: `tcp://`, `udp://` or `ws://host:port`, port 0 for any. None. A browser cannot listen. */
   readonly listen?: readonly string[];
+  /**
+   * Addresses at which others reach this node, put first into its tickets: a port that a router forwards, a TLS proxy in
+   * front of a `ws://` listener (`wss://node.example/`), a host name. At most 8. None.
+   */
+  readonly announce?: readonly string[];
   /** Relays to stay registered with: tickets or addresses. None. Starting succeeds while all are down. */
   readonly relays?: readonly string[];
   /** Bytes shown to a peer before it accepts the session: at most 200. None. */

@@ -64,6 +64,7 @@ Names live between runs: who was here finds the same name after a restart, and n
         ? {}
         : { revocations: loadRevocations(revoked, { mustExist: named !== undefined }).encode() }),
       listen,
+      announce: settings.announce,
       allowedHosts: (flags.host as string[] | undefined) ?? [],
       allowedOrigins: (flags.origin as string[] | undefined) ?? [],
       onHttpRequest: ({ path }) =>

@@ -8,6 +8,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NodeOptions } from "../../adapters/api/types.ts";
+import { nobleProvider } from "../../core/crypto/noble_provider.ts";
+import { decodeTicket } from "../../core/crypto/ticket.ts";
 import { createNode } from "./runtime_under_test.ts";
 
 const WRONG: Readonly<Record<string, NodeOptions>> = {
@@ -52,4 +54,18 @@ test("options: the largest and the smallest datagrams that may be tried make a n
     await client.close();
     await server.close();
   }
+});
+
+test("options: announced addresses come first in tickets; malformed ones and those of any machine are refused", async () => {
+  const announce = ["wss://node.example/way", "tcp://203.0.113.7:4000"];
+  await using node = await createNode({ listen: ["tcp://127.0.0.1:0"], announce });
+  const ticket = decodeTicket(node.ticket(), nobleProvider);
+  assert.deepEqual(ticket?.addresses, [...announce, ...node.addresses]);
+  await using quiet = await createNode({ announce });
+  assert.deepEqual(decodeTicket(quiet.ticket(), nobleProvider)?.addresses, announce);
+  for (const bad of ["node.example", "tcp://0.0.0.0:4000", "tcp://[::]:4000", "udp://203.0.113.7:0", 7]) {
+    await assert.rejects(createNode({ announce: [bad as string] }), { code: "address_invalid" }, String(bad));
+  }
+  await assert.rejects(createNode({ announce: Array(9).fill("tcp://203.0.113.7:4000") }), /announce/);
+  await assert.rejects(createNode({ announce: "tcp://203.0.113.7:4000" as never }), /announce/);
 });

@@ -28,6 +28,7 @@ function contextOf(positionals: readonly string[], flags: Flags, results: Record
     settings: {
       relays: [],
       listen: [],
+      announce: [],
       key: undefined,
       name: undefined,
       admission: undefined,
