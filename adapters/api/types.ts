@@ -149,8 +149,8 @@ export interface NodeOptions {
   /** Addresses to listen on: `tcp://`, `udp://` or `ws://host:port`, port 0 for any. None. A browser cannot listen. */
   readonly listen?: readonly string[];
   /**
-   * Addresses at which others reach this node, put first into its tickets: a port that a router forwards, a TLS proxy in
-   * front of a `ws://` listener (`wss://node.example/`), a host name. At most 8. None.
+   * Addresses at which others reach this node, put first into its tickets: a port that a router forwards, a TLS proxy
+   * in front of a `ws://` listener (`wss://node.example/`), a host name. At most 8. None.
    */
   readonly announce?: readonly string[];
   /** Relays to stay registered with: tickets or addresses. None. Starting succeeds while all are down. */
