@@ -32,7 +32,7 @@ export interface HeldStream {
   /** Of a `status`: what was offered. */
   readonly offer: ProtocolOffer | undefined;
   /** Of a `header`: when it must be complete. */
-  readonly deadline: Instant;
+  deadline: Instant;
   /** The lead so far; the leftover afterwards. */
   bytes: Bytes;
   /** The peer stopped reading before the application knew of the stream. */
@@ -51,6 +51,7 @@ export class HeldStreams {
   /** Those whose header is awaited, in the order of their deadlines. */
   readonly #headers = new LazySet<HeldStream>();
   #leftovers = 0;
+  #pausedAt: Instant = NEVER;
 
   /** How many streams have bytes that the application has not taken. */
   get leftovers(): number {
@@ -85,9 +86,21 @@ export class HeldStreams {
     this.#held.delete(stream);
   }
 
-  /** When the first header is late. */
+  /** The session lost its last path: a header that is under way cannot come until it has one again. */
+  pause(now: Instant): void {
+    if (this.#pausedAt === NEVER) this.#pausedAt = now;
+  }
+
+  /** It has one: every header has as long left as it had. */
+  resume(now: Instant): void {
+    if (this.#pausedAt === NEVER) return;
+    for (const held of this.#headers) held.deadline += now - this.#pausedAt;
+    this.#pausedAt = NEVER;
+  }
+
+  /** When the first header is late; `NEVER` while none can come. */
   get deadline(): Instant {
-    if (this.#headers.size === 0) return NEVER;
+    if (this.#headers.size === 0 || this.#pausedAt !== NEVER) return NEVER;
     for (const held of this.#headers) return held.deadline;
     return NEVER;
   }
@@ -95,6 +108,7 @@ export class HeldStreams {
   /** Streams whose header is late. */
   late(now: Instant): StreamId[] {
     const late: StreamId[] = [];
+    if (this.#pausedAt !== NEVER) return late;
     for (const held of this.#headers) {
       if (held.deadline > now) break;
       late.push(held.stream);

@@ -287,10 +287,12 @@ export class Peer implements RecordStreams {
         this.#tell({ type: "pathDown", session, path: event.path, code: event.code });
         return;
       case "suspended":
+        this.#streams.onReachable(false, now);
         this.#tell({ type: "peerSuspended", session });
         this.#closeWhenDelivered(now);
         return;
       case "resumed":
+        this.#streams.onReachable(true, now);
         this.#tell({ type: "peerResumed", session });
         return;
       case "closed":

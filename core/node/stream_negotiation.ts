@@ -80,6 +80,12 @@ export class StreamNegotiation {
     return this.#held.deadline;
   }
 
+  /** The session lost its last path, or has one again. */
+  onReachable(isReachable: boolean, now: Instant): void {
+    if (isReachable) this.#held.resume(now);
+    else this.#held.pause(now);
+  }
+
   handleTimeout(now: Instant): void {
     for (const stream of this.#held.late(now)) this.#giveUp(stream, "timeout", now);
   }
