@@ -37,6 +37,8 @@ export interface HeldStream {
   bytes: Bytes;
   /** The peer stopped reading before the application knew of the stream. */
   stoppedCode: number | undefined;
+  /** Of a `status`: all was acknowledged, by a peer that may still refuse the stream. */
+  isDelivered: boolean;
 }
 
 /** What reading a lead came to. */
@@ -150,7 +152,15 @@ export class HeldStreams {
   }
 
   #add(stream: StreamId, phase: HeldPhase, offer: ProtocolOffer | undefined, deadline: Instant): void {
-    const held: HeldStream = { stream, phase, offer, deadline, bytes: EMPTY, stoppedCode: undefined };
+    const held: HeldStream = {
+      stream,
+      phase,
+      offer,
+      deadline,
+      bytes: EMPTY,
+      stoppedCode: undefined,
+      isDelivered: false,
+    };
     this.#held.set(stream, held);
     if (phase === "header") this.#headers.add(held);
   }

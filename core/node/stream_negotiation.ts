@@ -144,6 +144,12 @@ export class StreamNegotiation {
 
   onDelivered(stream: StreamId, now: Instant): void {
     if (this.#isUnknown(stream)) return;
+    const held = this.#held.get(stream);
+    // Acknowledged is not taken: a stream may be refused after all of it arrived, and then nobody has it.
+    if (held?.phase === "status") {
+      held.isDelivered = true;
+      return;
+    }
     this.#emit({ type: "delivered", session: this.#host.session, stream }, now);
   }
 
@@ -294,6 +300,7 @@ export class StreamNegotiation {
     }
     const { session } = this.#host;
     this.#emit({ type: "streamAccepted", session, stream, protocol: protocolText(offer.name, version) }, now);
+    if (held.isDelivered) this.#emit({ type: "delivered", session, stream }, now);
     if (stoppedCode !== undefined) this.onStopped(stream, stoppedCode, now);
     this.#emit({ type: "readable", session, stream }, now);
   }

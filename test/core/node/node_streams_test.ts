@@ -421,3 +421,24 @@ test("large streams pass whole, many at once, over a network that splits everyth
     }
   }
 });
+
+test("acknowledged is not taken: what a peer has and may refuse counts as delivered once it took the stream", () => {
+  for (const status of [{ type: "accepted", version: 1 } as const, { type: "refused", code: "timeout" } as const]) {
+    const world = new NodeWorld();
+    const b = world.add("b");
+    const stranger = world.addStranger("x");
+    const { own, theirs } = world.intrude(stranger, b);
+    const stream = b.node.openStream(theirs, { protocol: CHAT }, world.now) as number;
+    b.node.write(theirs, stream, BYTES, world.now);
+    b.node.finish(theirs, stream, world.now);
+    b.host.pump();
+    world.run(2_000);
+    assert.equal(b.node.session(theirs)?.stats().paths[0]?.bytesInFlight, 0, "all was acknowledged");
+    assert.deepEqual(of(b, "delivered"), []);
+    stranger.endpoint.write(own, stream, encodeStreamStatus(status), world.now);
+    stranger.host.pump();
+    world.run(2_000);
+    assert.equal(of(b, "delivered").length, status.type === "accepted" ? 1 : 0);
+    assert.equal(of(b, "streamRefused").length, status.type === "accepted" ? 0 : 1);
+  }
+});
